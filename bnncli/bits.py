@@ -78,4 +78,5 @@ def xor_popcount(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int
 
     Shape: (..., w), (..., w) -> (...), broadcast as numpy does, dtype int32.
     """
-    return np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int32)
+    counts: NDArray[np.int32] = np.bitwise_count(a ^ b).sum(axis=-1, dtype=np.int32)
+    return counts

@@ -1,0 +1,105 @@
+"""Linear and convolutional layers whose weights and inputs pass through quantizers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bnncli.errors import UsageError
+from bnncli.norms import per_channel
+
+if TYPE_CHECKING:
+    from bnncli.quantizers import Quantizer
+
+
+def _affine(out: Tensor, scale: Tensor | None, bias: Tensor | None) -> Tensor:
+    """Scale and shift sums along axis 1 by a weight scale of shape () or (out, 1, ...)."""
+    if scale is not None:
+        out = out * (scale if scale.dim() == 0 else per_channel(scale.reshape(-1), out))
+    return out if bias is None else out + per_channel(bias, out)
+
+
+class QuantLinear(nn.Linear):
+    """Compute y = Q_in(x) · Q_w(W)ᵀ + b.
+
+    Without quantizers it is ``nn.Linear``. With an input quantizer the scale of the weights
+    multiplies the sum instead of every weight, so that the sum itself is one of integers.
+
+    Shape: (batch, in_features) -> (batch, out_features).
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = False,
+        weight_quantizer: Quantizer | None = None,
+        input_quantizer: Quantizer | None = None,
+    ) -> None:
+        super().__init__(in_features, out_features, bias=bias)
+        self.weight_quantizer = weight_quantizer
+        self.input_quantizer = input_quantizer
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Quantize and multiply."""
+        if input.shape[-1] != self.in_features:
+            raise UsageError(
+                f"QuantLinear: in_features={self.in_features} but input has shape "
+                f"{tuple(input.shape)}; flatten the image or set in_features={input.shape[-1]}"
+            )
+        if self.weight_quantizer is None:
+            x = input if self.input_quantizer is None else self.input_quantizer(input)
+            return F.linear(x, self.weight, self.bias)
+        if self.input_quantizer is None:
+            return F.linear(input, self.weight_quantizer(self.weight), self.bias)
+        w, scale = self.weight_quantizer.factored(self.weight)
+        return _affine(F.linear(self.input_quantizer(input), w), scale, self.bias)
+
+
+class QuantConv2d(nn.Conv2d):
+    """Convolve Q_in(x) with Q_w(W); padding adds zeros after the input is quantized.
+
+    Shape: (batch, in_channels, h, w) -> (batch, out_channels, h', w').
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = False,
+        weight_quantizer: Quantizer | None = None,
+        input_quantizer: Quantizer | None = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=bias
+        )
+        self.weight_quantizer = weight_quantizer
+        self.input_quantizer = input_quantizer
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Quantize and convolve."""
+        if input.dim() != 4 or input.shape[1] != self.in_channels:
+            raise UsageError(
+                f"QuantConv2d: in_channels={self.in_channels} but input has shape "
+                f"{tuple(input.shape)}; expected (batch, {self.in_channels}, height, width)"
+            )
+        if self.weight_quantizer is None:
+            x = input if self.input_quantizer is None else self.input_quantizer(input)
+            return self._convolve(x, self.weight, self.bias)
+        if self.input_quantizer is None:
+            return self._convolve(input, self.weight_quantizer(self.weight), self.bias)
+        w, scale = self.weight_quantizer.factored(self.weight)
+        return _affine(self._convolve(self.input_quantizer(input), w, None), scale, self.bias)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
+
+
+QuantLayer = QuantLinear | QuantConv2d

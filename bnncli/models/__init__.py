@@ -1,0 +1,22 @@
+"""Architectures by name. Importing this package registers them all."""
+
+from bnncli.models import conv, mlp
+from bnncli.models.registry import (
+    ARCHS,
+    Arch,
+    Quantization,
+    build_model,
+    find_arch,
+    quantized_weights,
+)
+
+__all__ = [
+    "ARCHS",
+    "Arch",
+    "Quantization",
+    "build_model",
+    "conv",
+    "find_arch",
+    "mlp",
+    "quantized_weights",
+]

@@ -1,0 +1,82 @@
+"""The repeating piece of every architecture: layer, pool, norm, activation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from bnncli.layers import QuantConv2d, QuantLinear
+from bnncli.norms import make_norm
+
+if TYPE_CHECKING:
+    from bnncli.models.registry import Layers, Quantization
+
+
+class Stack:
+    """List layers in order; the first quantized layer takes real inputs.
+
+    A block is layer → max pool → norm → activation. Pooling first gives the same result for a
+    rising activation and costs a quarter of the norm. With binary activations the sign belongs to
+    the next layer (its input quantizer), so a block ends with the norm.
+    """
+
+    def __init__(self, quantization: Quantization, norm: str) -> None:
+        self.quantization = quantization
+        self.norm = norm
+        self.layers: Layers = []
+        self._count = 0
+
+    def linear(
+        self, in_features: int, out_features: int, *, last: bool = False, dropout: float = 0.0
+    ) -> None:
+        """Append a linear block; the last one has no activation and gives the logits."""
+        layer = QuantLinear(
+            in_features,
+            out_features,
+            bias=self.norm == "none",
+            weight_quantizer=self.quantization.weight(),
+            input_quantizer=self.quantization.activation() if self._count else None,
+        )
+        self._block("fc", layer, out_features, pool=1, last=last, dropout=dropout)
+
+    def conv(self, in_channels: int, out_channels: int, *, pool: int = 1) -> None:
+        """Append a 3×3 convolution block of stride 1 that keeps the image size, then pools."""
+        layer = QuantConv2d(
+            in_channels,
+            out_channels,
+            3,
+            padding=1,
+            bias=self.norm == "none",
+            weight_quantizer=self.quantization.weight(),
+            input_quantizer=self.quantization.activation() if self._count else None,
+        )
+        self._block("conv", layer, out_channels, pool=pool)
+
+    def flatten(self) -> None:
+        """Append the step from images to rows."""
+        self.layers.append(("flatten", nn.Flatten()))
+
+    def _block(
+        self,
+        kind: str,
+        layer: nn.Module,
+        channels: int,
+        *,
+        pool: int,
+        last: bool = False,
+        dropout: float = 0.0,
+    ) -> None:
+        self._count += 1
+        n = self._count
+        self.layers.append((f"{kind}{n}", layer))
+        if pool > 1:
+            self.layers.append((f"pool{n}", nn.MaxPool2d(pool)))
+        if self.norm != "none":
+            self.layers.append((f"norm{n}", make_norm(self.norm, channels)))
+        if last:
+            return
+        if self.quantization.activations == "float":
+            self.layers.append((f"relu{n}", nn.ReLU()))
+        if dropout:
+            self.layers.append((f"dropout{n}", nn.Dropout(dropout)))

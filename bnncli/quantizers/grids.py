@@ -1,0 +1,130 @@
+"""Grids: the finite set of values that codes stand for, how to round to it and how to pack it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bnncli import bits
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Grid(Protocol):
+    """A finite set of values, coded as small integers.
+
+    ``noise`` is None for rounding to the nearest value, or uniform numbers in [0, 1) of the shape
+    of ``x`` for stochastic rounding, which is unbiased inside the grid's range.
+    """
+
+    n_levels: int
+    scale_invariant: bool  # codes(x) == codes(x / s) for every s > 0
+
+    def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Round to codes.
+
+        Shape: (...) -> (...), dtype int8.
+        """
+
+    def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        """Give the value of each code.
+
+        Shape: (...) -> (...).
+        """
+
+    def round(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give decode(encode(x)) without the detour through integers.
+
+        Shape: (...) -> (...).
+        """
+
+    def pack(self, codes: NDArray[np.int8]) -> NDArray[np.uint64]:
+        """Pack codes along the last axis.
+
+        Shape: (..., n) -> (planes, ..., words_for(n)).
+        """
+
+    def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.int8]:
+        """Undo :meth:`pack`.
+
+        Shape: (planes, ..., words_for(n)) -> (..., n).
+        """
+
+
+def bits_per_code(grid: Grid) -> float:
+    """Give the information content of one code in bits: log2(levels)."""
+    return math.log2(grid.n_levels)
+
+
+class BinaryGrid:
+    """The values -1 and +1; zero, -0.0 and NaN round to +1.
+
+    Stochastic rounding gives +1 with probability hard_sigmoid(x) = clamp((x + 1) / 2, 0, 1)
+    (BinaryConnect, Courbariaux et al. 2015, arXiv:1511.00363).
+    """
+
+    n_levels = 2
+    scale_invariant = True
+
+    def _negative(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        # 2u - 1 <= x has probability clamp((x + 1) / 2, 0, 1) for uniform u.
+        return x < 0 if noise is None else x < noise.mul(2).sub_(1)
+
+    def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give -1 where x < 0 (or below the noise), else +1."""
+        return self._negative(x, noise).to(torch.int8).mul_(-2).add_(1)
+
+    def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        """Give the codes as real numbers."""
+        return codes.to(dtype)
+
+    def round(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give ±1 as real numbers."""
+        return torch.where(self._negative(x, noise), -1.0, 1.0).to(x.dtype)
+
+    def pack(self, codes: NDArray[np.int8]) -> NDArray[np.uint64]:
+        """Pack the signs into one plane."""
+        return bits.pack_signs(codes)[None]
+
+    def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.int8]:
+        """Give -1 and +1."""
+        return bits.unpack_signs(words[0], n).astype(np.int8)
+
+
+class TernaryGrid:
+    """The values -1, 0 and +1, rounded to nearest after division by the scale.
+
+    With the mean-abs scale this is the absmean rounding of BitNet b1.58 (Ma et al. 2024,
+    arXiv:2402.17764). Packed as a sign plane and a non-zero plane.
+    """
+
+    n_levels = 3
+    scale_invariant = False
+
+    def round(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give clamp(round(x), -1, 1), or clamp(floor(x + noise), -1, 1) with noise."""
+        near = x.round() if noise is None else torch.floor(x + noise)
+        # + 0.0 turns the -0.0 that rounding leaves into the grid's single zero; NaN becomes 0.
+        return near.clamp_(-1, 1).nan_to_num_(0.0).add_(0.0)
+
+    def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give -1, 0 or +1."""
+        return self.round(x, noise).to(torch.int8)
+
+    def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        """Give the codes as real numbers."""
+        return codes.to(dtype)
+
+    def pack(self, codes: NDArray[np.int8]) -> NDArray[np.uint64]:
+        """Pack into two planes: sign (1 ⇔ negative) and non-zero."""
+        return np.stack([bits.pack_signs(codes), bits.pack_bits(codes != 0)])
+
+    def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.int8]:
+        """Give -1, 0 and +1."""
+        sign = bits.unpack_signs(words[0], n)
+        return (sign * bits.unpack_bits(words[1], n)).astype(np.int8)
