@@ -43,12 +43,14 @@ class Preset:
 
 
 QUANTIZERS: dict[str, Preset] = {
-    "binary": Preset(BinaryGrid, "none", "clipped", False, "sign(w), gradient where |w| <= 1"),
-    "binaryconnect": Preset(
-        BinaryGrid, "none", "identity", False, "sign(w), gradient straight through"
-    ),
+    # Latents stay in [-1, 1] (optim.clip_latent), where identity and clipped are the same.
+    "binary": Preset(BinaryGrid, "none", "identity", False, "sign(w); deterministic BinaryConnect"),
     "binaryconnect-stochastic": Preset(
-        BinaryGrid, "none", "identity", True, "+1 with probability clamp((w+1)/2, 0, 1)"
+        BinaryGrid,
+        "none",
+        "identity",
+        True,
+        "+1 with probability clamp((w+1)/2, 0, 1); sign in evaluation",
     ),
     "ternary": Preset(
         TernaryGrid, "mean-abs", "identity", False, "round(w / mean|w|) clamped to -1, 0, 1"

@@ -5,7 +5,7 @@ library asks which. The laws, stated in ``tests/test_quantizers.py``:
 
 - ``forward(w) == levels(*codes(w))`` exactly, for any scale;
 - ``unpack(pack(w)) == codes(w)``;
-- the gradient of ``forward`` is the incoming gradient times ``surrogate.factor(w)``;
+- the gradient of ``forward`` is ``surrogate.backward(incoming, w)``;
 - codes lie in the grid.
 """
 
@@ -64,8 +64,7 @@ class _Quantize(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (w,) = ctx.saved_tensors
-        factor = ctx.surrogate.factor(w)
-        return (grads[0] if factor is None else grads[0] * factor), None, None
+        return ctx.surrogate.backward(grads[0], w), None, None
 
 
 def _quantize(w: Tensor, quantizer: Quantizer, *, scaled: bool) -> Tensor:
@@ -76,7 +75,7 @@ def _quantize(w: Tensor, quantizer: Quantizer, *, scaled: bool) -> Tensor:
 class Quantizer(nn.Module):
     """Map real numbers to scaled grid values, with a surrogate gradient on the way back.
 
-    levels = scale(w) · grid(w / scale(w));   dL/dw := dL/dlevels · surrogate.factor(w)
+    levels = scale(w) · grid(w / scale(w));   dL/dw := surrogate.backward(dL/dlevels, w)
 
     ``stochastic`` rounds at random while training (torch's default generator, which a run seeds
     before each step) and to the nearest value in evaluation. The scale is a constant to autograd.

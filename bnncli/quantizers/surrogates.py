@@ -6,6 +6,7 @@ the *soft* form of a network (:meth:`Surrogate.relaxed`) always belong to each o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,14 +19,14 @@ from bnncli.errors import UsageError, unknown_name
 class Surrogate(Protocol):
     """The derivative that replaces d(quantized)/dx, and the function it is the derivative of."""
 
-    def factor(self, x: Tensor) -> Tensor | None:
-        """Give the surrogate derivative at ``x``, or None where it is 1 everywhere.
+    def backward(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Give grad · derivative(x).
 
-        Shape: (...) -> (...).
+        Shape: (...), (...) -> (...).
         """
 
     def relaxed(self, x: Tensor) -> Tensor:
-        """Give the function whose derivative is :meth:`factor`.
+        """Give the function whose derivative :meth:`backward` applies.
 
         Shape: (...) -> (...).
         """
@@ -33,14 +34,14 @@ class Surrogate(Protocol):
 
 @dataclass(frozen=True)
 class Identity:
-    """Pass the gradient straight through: factor(x) = 1, relaxed(x) = x.
+    """Pass the gradient straight through: derivative 1, relaxed(x) = x.
 
     The plain straight-through estimator (Bengio et al. 2013, arXiv:1308.3432).
     """
 
-    def factor(self, x: Tensor) -> Tensor | None:
-        """Give None: the factor is 1 everywhere."""
-        return None
+    def backward(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Give grad."""
+        return grad
 
     def relaxed(self, x: Tensor) -> Tensor:
         """Give x."""
@@ -49,7 +50,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Clipped:
-    """Pass the gradient where |x| <= clip_value: factor = 1[|x| <= c], relaxed = clamp(x, -c, c).
+    """Pass the gradient where |x| <= clip_value = c: derivative 1[|x| <= c], relaxed clamp(x, ±c).
 
     The bounds are inclusive: a latent weight clipped to exactly ±c must still be able to move.
     Source: Hubara et al. 2016, arXiv:1602.02830.
@@ -61,9 +62,12 @@ class Clipped:
         if not self.clip_value > 0:
             raise UsageError(f"clipped surrogate: clip_value={self.clip_value}; give a value > 0")
 
-    def factor(self, x: Tensor) -> Tensor:
-        """Give 1 inside the closed interval and 0 outside."""
-        return (x.abs() <= self.clip_value).to(x.dtype)
+    def backward(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Give grad inside the closed interval and 0 outside, in one pass over memory."""
+        # hardtanh's own interval is open; the next number above the bound makes it closed.
+        bound = float(torch.nextafter(x.new_tensor(self.clip_value), x.new_tensor(math.inf)))
+        out: Tensor = torch.ops.aten.hardtanh_backward(grad, x, -bound, bound)
+        return out
 
     def relaxed(self, x: Tensor) -> Tensor:
         """Give clamp(x, -clip_value, clip_value)."""
@@ -78,9 +82,9 @@ class ApproxSign:
     Source: Bi-Real Net, Liu et al. 2018, arXiv:1808.00278.
     """
 
-    def factor(self, x: Tensor) -> Tensor:
-        """Give max(0, 2 - 2|x|)."""
-        return (2 - 2 * x.abs()).clamp_(min=0)
+    def backward(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Give grad · max(0, 2 - 2|x|)."""
+        return x.abs().mul_(-2).add_(2).clamp_(min=0).mul_(grad)
 
     def relaxed(self, x: Tensor) -> Tensor:
         """Give 2x - x|x| after clamping x to [-1, 1]."""
@@ -93,7 +97,7 @@ class SwishSign:
     """Use the derivative of the sign-swish function, steeper for a larger beta.
 
     relaxed(x) = 2 s (1 + beta x (1 - s)) - 1 with s = sigmoid(beta x);
-    factor(x) = beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x)).
+    derivative(x) = beta (2 - beta x tanh(beta x / 2)) / (1 + cosh(beta x)).
     Source: BNN+, Darabi et al. 2018, arXiv:1812.11800.
     """
 
@@ -103,10 +107,10 @@ class SwishSign:
         if not self.beta > 0:
             raise UsageError(f"swish-sign surrogate: beta={self.beta}; give a value > 0")
 
-    def factor(self, x: Tensor) -> Tensor:
-        """Give beta (2 - z tanh(z/2)) / (1 + cosh z), z = beta x (0 where cosh overflows)."""
-        z = (self.beta * x).clamp(-60, 60)
-        return self.beta * (2 - z * torch.tanh(z / 2)) / (1 + torch.cosh(z))
+    def backward(self, grad: Tensor, x: Tensor) -> Tensor:
+        """Give grad · beta (2 - z tanh(z/2)) / (1 + cosh z), z = beta x held to ±60."""
+        z = (self.beta * x).clamp_(-60, 60)
+        return grad * (self.beta * (2 - z * torch.tanh(z / 2)) / (1 + torch.cosh(z)))
 
     def relaxed(self, x: Tensor) -> Tensor:
         """Give 2 s (1 + z (1 - s)) - 1, z = beta x, s = sigmoid(z)."""
