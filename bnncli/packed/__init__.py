@@ -1,0 +1,1 @@
+"""Packed models: what a trained network becomes, evaluated without torch."""

@@ -1,0 +1,38 @@
+"""Describe the extension ``bnncli._kernels`` to setuptools (cffi, API mode, limited ABI).
+
+Paths are relative to the root of the repository, from which setuptools runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from cffi import FFI
+
+ROOT = Path(__file__).resolve().parent.parent
+HEADER = "kernels/include/bnn_kernels.h"
+SOURCES = [
+    f"kernels/src/{name}.c" for name in ("dispatch", "pack", "xor_gemm", "sign_gemm", "conv")
+]
+
+
+def declarations() -> str:
+    """Return the public header without comments and preprocessor lines, as cffi reads it."""
+    text = (ROOT / HEADER).read_text(encoding="utf-8")
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    return "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+
+
+ffibuilder = FFI()
+ffibuilder.cdef(declarations() + "\n#define BNN_PANEL_LANES ...\n#define BNN_MASK_LANES ...\n")
+ffibuilder.set_source(
+    "bnncli._kernels",
+    '#include "bnn_kernels.h"',
+    sources=SOURCES,
+    include_dirs=["kernels/include", "kernels/src"],
+    depends=[HEADER, "kernels/src/bnn_isa.h", "kernels/build_kernels.py"],
+    extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra"],
+    optional=os.environ.get("BNN_REQUIRE_KERNEL") != "1",
+)

@@ -1,0 +1,65 @@
+/* Kernels on packed signs.
+ *
+ * A value is one bit, 1 <=> value < 0; element i of a row is bit i % 64 of word i / 64; pad bits
+ * are 0. The dot product of two rows of n signs is n - 2 * popcount(a ^ b).
+ *
+ * Every function is single-threaded, keeps no state and reads caller memory at any alignment.
+ * The functions that need scratch memory return 0, or -1 when it could not be allocated.
+ */
+#ifndef BNN_KERNELS_H
+#define BNN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
+#define BNN_MASK_LANES 64  /* outputs side by side in one panel of sign masks */
+
+/* One instruction set: ref, scalar, avx2, avx512, neon. */
+typedef struct bnn_isa bnn_isa;
+
+/* NULL when the name is unknown, not compiled in, or not supported by this CPU. */
+const bnn_isa *bnn_isa_find(const char *name);
+const bnn_isa *bnn_isa_best(void);
+const char *bnn_isa_name(const bnn_isa *isa);
+
+/* x (rows, n) -> out (rows, ceil(n / 64)); NaN and -0.0 give bit 0. */
+void bnn_signs_pack(const bnn_isa *isa, const float *x, size_t rows, size_t n, uint64_t *out);
+
+/* weights (outputs, words) -> panels [ceil(outputs / 32)][words][32], missing outputs 0. */
+void bnn_panels_pack(const uint64_t *weights, size_t outputs, size_t words, uint64_t *panels);
+
+/* weights (outputs, taps * ceil(bits / 64)) -> masks [ceil(outputs / 64)][taps * bits]:
+ * bit j of a mask is the weight bit of output j, pad bits of the taps left out. */
+void bnn_masks_pack(const uint64_t *weights, size_t outputs, size_t taps, size_t bits,
+                    uint64_t *masks);
+
+/* a (rows, words), panels -> out (rows, outputs) = n_bits - 2 * popcount(a ^ b). */
+void bnn_gemm_xor(const bnn_isa *isa, const uint64_t *a, size_t rows, size_t words,
+                  const uint64_t *panels, size_t outputs, int32_t n_bits, int32_t *out);
+
+/* The same, out (rows, ceil(outputs / 64)): bit 1 <=> dot < thresholds[output]. */
+void bnn_gemm_threshold(const bnn_isa *isa, const uint64_t *a, size_t rows, size_t words,
+                        const uint64_t *panels, size_t outputs, int32_t n_bits,
+                        const int32_t *thresholds, uint64_t *out);
+
+/* x (rows, k), masks -> out (rows, outputs) = sum of +x or -x. */
+void bnn_gemm_sign(const bnn_isa *isa, const float *x, size_t rows, size_t k,
+                   const uint64_t *masks, size_t outputs, float *out);
+
+/* NHWC input, zero padding: a padded position adds 0 to the dot product. */
+typedef struct {
+    size_t batch, height, width, channels, outputs;
+    size_t kernel_h, kernel_w, stride_h, stride_w, pad_h, pad_w;
+} bnn_conv_shape;
+
+/* a (batch, height, width, ceil(channels / 64)) -> out (batch, out_h, out_w, outputs). */
+int bnn_conv_xor(const bnn_isa *isa, const bnn_conv_shape *shape, const uint64_t *a,
+                 const uint64_t *panels, int32_t *out);
+int bnn_conv_threshold(const bnn_isa *isa, const bnn_conv_shape *shape, const uint64_t *a,
+                       const uint64_t *panels, const int32_t *thresholds, uint64_t *out);
+/* x (batch, height, width, channels) -> out (batch, out_h, out_w, outputs). */
+int bnn_conv_sign(const bnn_isa *isa, const bnn_conv_shape *shape, const float *x,
+                  const uint64_t *masks, float *out);
+
+#endif

@@ -1,0 +1,54 @@
+/* The instruction sets that are compiled in, and which of them this CPU can run. */
+#include "bnn_isa.h"
+
+#define BNN_TABLE(SUFFIX)                                                                    \
+    {                                                                                        \
+        #SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX, bnn_xor_threshold_##SUFFIX,  \
+            bnn_sign_dot_##SUFFIX                                                            \
+    }
+
+static const bnn_isa isa_ref = BNN_TABLE(ref);
+static const bnn_isa isa_scalar = BNN_TABLE(scalar);
+
+#if BNN_X86
+static const bnn_isa isa_avx2 = BNN_TABLE(avx2);
+static const bnn_isa isa_avx512 = BNN_TABLE(avx512);
+
+static int cpu_has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+static int cpu_has_avx512(void) {
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vpopcntdq");
+}
+#endif
+#if BNN_NEON
+static const bnn_isa isa_neon = BNN_TABLE(neon);
+#endif
+
+const bnn_isa *bnn_isa_find(const char *name) {
+    if (strcmp(name, "ref") == 0) return &isa_ref;
+    if (strcmp(name, "scalar") == 0) return &isa_scalar;
+#if BNN_X86
+    __builtin_cpu_init();
+    if (strcmp(name, "avx2") == 0) return cpu_has_avx2() ? &isa_avx2 : NULL;
+    if (strcmp(name, "avx512") == 0) return cpu_has_avx512() ? &isa_avx512 : NULL;
+#endif
+#if BNN_NEON
+    if (strcmp(name, "neon") == 0) return &isa_neon; /* part of the aarch64 baseline */
+#endif
+    return NULL;
+}
+
+const bnn_isa *bnn_isa_best(void) {
+    static const char *const fastest_first[] = {"avx512", "avx2", "neon"};
+    for (size_t i = 0; i < sizeof fastest_first / sizeof *fastest_first; i++) {
+        const bnn_isa *isa = bnn_isa_find(fastest_first[i]);
+        if (isa) return isa;
+    }
+    return &isa_scalar;
+}
+
+const char *bnn_isa_name(const bnn_isa *isa) { return isa->name; }
