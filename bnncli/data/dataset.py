@@ -124,19 +124,19 @@ def draw_validation(labels: NDArray[np.uint8], n_validation: int, seed: int) -> 
 def _validation_size(source: DataSource, validation: float | None) -> int:
     if validation is None:
         return source.n_validation
-    if isinstance(validation, float):
-        if not 0 <= validation < 1:
+    if isinstance(validation, int):
+        if not 0 <= validation < source.n_train:
             raise UsageError(
-                f"validation={validation}: a fraction lies in [0, 1); give a whole number for a "
-                "count of images"
+                f"validation={validation}: {source.name} has {source.n_train} training images; "
+                f"give 0 to {source.n_train - 1}"
             )
-        return round(validation * source.n_train)
-    if not 0 <= validation < source.n_train:
+        return validation
+    if not 0 <= validation < 1:
         raise UsageError(
-            f"validation={validation}: {source.name} has {source.n_train} training images; give "
-            f"0 to {source.n_train - 1}"
+            f"validation={validation}: a fraction lies in [0, 1); give a whole number for a count "
+            "of images"
         )
-    return validation
+    return round(validation * source.n_train)
 
 
 def _take(records: NDArray[np.void], index: NDArray[np.intp]) -> ImageSplit:
