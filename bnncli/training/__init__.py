@@ -1,0 +1,1 @@
+"""Training: settings, the loop, run directories; ``experiment.py`` ties them together."""

@@ -1,0 +1,258 @@
+"""From settings to a finished run: build, train, resume, load."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from bnncli.data.augment import parse_augment
+from bnncli.errors import BnnError, UsageError, unknown_name
+from bnncli.layers import Pixels
+from bnncli.models import Quantization, build_model, find_arch
+from bnncli.optim import make_optimizer
+from bnncli.training.evaluate import accuracy
+from bnncli.training.loop import Trainer
+from bnncli.training.records import EpochRecord, Progress, Reporter
+from bnncli.training.schedules import SCHEDULES
+from bnncli.training.seeds import mix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bnncli.data import ImageData, ImageSplit
+    from bnncli.training.config import Settings
+    from bnncli.training.runs import Run
+
+QUANTIZATION_FIELDS = ("weights", "activations", "scale", "surrogate", "activation_surrogate")
+PRECISIONS = ("float32", "bfloat16")
+SAVE_EVERY_SECONDS = 5.0
+
+
+def resolve(settings: Settings) -> Settings:
+    """Fill in what the architecture decides and check the names that are used late."""
+    train = settings.train
+    if train.precision not in PRECISIONS:
+        raise unknown_name("precision", train.precision, PRECISIONS)
+    if train.schedule not in SCHEDULES:
+        raise unknown_name("schedule", train.schedule, SCHEDULES)
+    if train.epochs < 1 or train.batch_size < 1:
+        raise UsageError(
+            f"epochs={train.epochs}, batch_size={train.batch_size}; both must be at least 1"
+        )
+    parse_augment(settings.data.augment)
+    arch = find_arch(settings.model.arch)
+    defaults = {"weights": "float", "activations": "float", **arch.defaults}
+    given = {k: v for k, v in dataclasses.asdict(settings.model).items() if v is not None}
+    if given.get("weights", defaults["weights"]) != defaults["weights"]:
+        # Another quantizer than the architecture's own brings its own scale.
+        defaults.pop("scale", None)
+    merged: dict[str, Any] = {**defaults, **given}
+    return dataclasses.replace(settings, model=dataclasses.replace(settings.model, **merged))
+
+
+def pixel_statistics(split: ImageSplit) -> tuple[list[float], list[float]]:
+    """Give mean and standard deviation of each channel's pixels, in 0 … 255."""
+    axes = (0, 2, 3)
+    counts = [
+        np.bincount(split.images[:, c].ravel(), minlength=256) for c in range(split.images.shape[1])
+    ]
+    values = np.arange(256.0)
+    total = split.images.size / split.images.shape[axes.index(0) + 1]
+    means = [float(count @ values / total) for count in counts]
+    variances = [
+        float(count @ values**2 / total) - m * m for count, m in zip(counts, means, strict=True)
+    ]
+    return means, [max(v, 0.0) ** 0.5 for v in variances]
+
+
+def build(settings: Settings, data: ImageData) -> nn.Sequential:
+    """Build the network of resolved settings; its initial weights follow from the seed."""
+    model = settings.model
+    mean, std = pixel_statistics(data.train)
+    quantization = Quantization(**{name: getattr(model, name) for name in QUANTIZATION_FIELDS})
+    options = {
+        name: value
+        for name, value in dataclasses.asdict(model).items()
+        if name not in {"arch", "pixels", *QUANTIZATION_FIELDS} and value is not None
+    }
+    torch.manual_seed(mix(settings.train.seed, "init"))
+    built = build_model(
+        model.arch,
+        image_shape=data.image_shape,
+        n_classes=data.n_classes,
+        quantization=quantization,
+        pixels=Pixels(model.pixels, mean, std),
+        **options,
+    )
+    # Convolutions on a CPU are half as fast again with the channels innermost.
+    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def pick_device(name: str) -> torch.device:
+    """Give the named device; ``auto`` is a CUDA GPU where there is one, else the CPU."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); "
+            f"give auto, cpu or cuda"
+        ) from error
+    return device
+
+
+@dataclass
+class RunLog:
+    """Keep a run's files up to date while it trains (a Reporter)."""
+
+    run: Run
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    progress: Progress
+    best: dict[str, Tensor]
+    saved_at: float = 0.0
+
+    def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
+        """Do nothing: steps are not logged."""
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """Append the record, remember the best weights, save every few seconds."""
+        if is_best:
+            self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        with (self.run.path / "metrics.jsonl").open("a") as file:
+            file.write(json.dumps(record.to_dict()) + "\n")
+        if time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        """Write the checkpoint."""
+        self.run.save_checkpoint(
+            {
+                "model": self.model.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "progress": vars(self.progress),
+                "best": self.best,
+            }
+        )
+        self.saved_at = time.monotonic()
+
+    def restore(self) -> None:
+        """Read the checkpoint back and drop metrics of epochs that it has not seen."""
+        state = self.run.load_checkpoint()
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        vars(self.progress).update(state["progress"])
+        self.best = state["best"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: finished with its accuracies, or stopped on request."""
+
+    finished: bool
+    result: dict[str, Any]
+
+
+def run_training(
+    run: Run,
+    data: ImageData,
+    *,
+    device: torch.device,
+    resume: bool = False,
+    reporters: Sequence[Reporter] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train the run's settings on data, or go on from its checkpoint.
+
+    The weights of the epoch with the best hard validation accuracy are kept, and the test set is
+    read once, with those. Stopped on request, the run is saved and ``finished`` is False.
+    """
+    settings = run.settings()
+    train = settings.train
+    if len(data.train) < train.batch_size:
+        raise UsageError(
+            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
+            f"give a smaller --batch-size"
+        )
+    torch.use_deterministic_algorithms(train.deterministic)
+    model = build(settings, data).to(device)
+    optimizer = make_optimizer(
+        model,
+        train.optimizer,
+        lr=train.lr,
+        momentum=train.momentum,
+        weight_decay=train.weight_decay,
+        latent_clip=train.latent_clip,
+    )
+    progress = Progress()
+    log = RunLog(run, model, optimizer, progress, best={})
+    trainer = Trainer(
+        model=model,
+        optimizer=optimizer,
+        data=data,
+        augment=parse_augment(settings.data.augment),
+        settings=train,
+        progress=progress,
+        reporters=[log, *reporters],
+        should_stop=should_stop,
+    )
+    if resume:
+        log.restore()
+        epochs_done = progress.step // trainer.steps_per_epoch
+        kept = [json.dumps(row) for row in run.metrics() if row["epoch"] < epochs_done]
+        run.write_text("metrics.jsonl", "".join(line + "\n" for line in kept))
+    log.saved_at = time.monotonic()
+    finished = trainer.run()
+    log.save()
+    if not finished:
+        return Outcome(False, {})
+    return Outcome(True, _finish(run, model, data, log))
+
+
+def _finish(run: Run, model: nn.Module, data: ImageData, log: RunLog) -> dict[str, Any]:
+    if not log.best:
+        raise BnnError(f"{run.path}: no epoch was finished, so there is no best model to keep")
+    model.load_state_dict(log.best)
+    run.save_weights(log.best, {"arch": run.settings().model.arch, "run": run.name})
+    rows = run.metrics()
+    result = {
+        "best_epoch": log.progress.best_epoch,
+        "validation_hard_accuracy": log.progress.best_accuracy,
+        "test_hard_accuracy": accuracy(model, data.test, form="hard"),
+        "train_seconds": sum(row["seconds"] for row in rows),
+        "step_seconds": sum(row["step_seconds"] for row in rows),
+        "validation_seconds": sum(row["validation_seconds"] for row in rows),
+    }
+    run.write_json("result.json", result)
+    return result
+
+
+def load_run_data(settings: Settings, *, data_dir: Path | None, download: bool) -> ImageData:
+    """Load the data set that settings name, split as they say."""
+    from bnncli.data import load_dataset
+
+    return load_dataset(
+        settings.data.name,
+        data_dir=data_dir,
+        validation=settings.data.validation,
+        seed=settings.data.split_seed,
+        download=download,
+    )
+
+
+def load_run_model(run: Run, data: ImageData) -> nn.Sequential:
+    """Build a run's network with its best weights, in evaluation mode."""
+    model = build(run.settings(), data)
+    model.load_state_dict(run.load_weights())
+    model.eval()
+    return model

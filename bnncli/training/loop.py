@@ -1,0 +1,142 @@
+"""The training loop: one for every method, because methods are quantizers and optimizers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bnncli.models import quantized_weights
+from bnncli.training.evaluate import accuracy
+from bnncli.training.records import EpochRecord
+from bnncli.training.schedules import factors_at
+from bnncli.training.seeds import generator, mix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.optim import Optimizer
+
+    from bnncli.data import ImageData
+    from bnncli.data.augment import Augment
+    from bnncli.training.config import TrainSettings
+    from bnncli.training.records import Progress, Reporter
+
+
+@dataclass
+class Trainer:
+    """Everything that one run needs while it trains."""
+
+    model: nn.Module
+    optimizer: Optimizer
+    data: ImageData
+    augment: Augment
+    settings: TrainSettings
+    progress: Progress
+    reporters: list[Reporter]
+    should_stop: Callable[[], bool] = lambda: False
+
+    def __post_init__(self) -> None:
+        self.device = next(self.model.parameters()).device
+        self.images = torch.from_numpy(self.data.train.images)
+        self.labels = torch.from_numpy(self.data.train.labels)
+        self.steps_per_epoch = len(self.images) // self.settings.batch_size
+        self.total_steps = self.steps_per_epoch * self.settings.epochs
+        self.warmup_steps = round(self.settings.warmup_epochs * self.steps_per_epoch)
+
+    def run(self) -> bool:
+        """Train to the end, or until ``should_stop``; tell whether the end was reached."""
+        progress = self.progress
+        while progress.step < self.total_steps:
+            epoch, first = divmod(progress.step, self.steps_per_epoch)
+            began = time.perf_counter() - progress.seconds
+            if first == 0:
+                progress.codes = self._codes()
+            order = torch.randperm(
+                len(self.images), generator=generator(self.settings.seed, "order", epoch)
+            )
+            for index in range(first, self.steps_per_epoch):
+                if self.should_stop():
+                    progress.seconds = time.perf_counter() - began
+                    return False
+                size = self.settings.batch_size
+                self._step(order[index * size : (index + 1) * size])
+            self._finish_epoch(epoch, began)
+        return True
+
+    def _step(self, chosen: Tensor) -> None:
+        progress, settings = self.progress, self.settings
+        torch.manual_seed(mix(settings.seed, "step", progress.step))
+        images = self.augment(
+            self.images[chosen], generator(settings.seed, "augment", progress.step)
+        ).to(self.device)
+        labels = self.labels[chosen].to(self.device)
+        began = time.perf_counter()
+        self._set_rates()
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"
+        ):
+            logits = self.model(images)
+        loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        progress.loss_sum += loss.item()
+        progress.step_seconds += time.perf_counter() - began
+        progress.correct += int((logits.detach().argmax(dim=1) == labels).sum())
+        progress.step += 1
+        for reporter in self.reporters:
+            reporter.on_step(progress.step, self.steps_per_epoch, loss.detach())
+
+    def _set_rates(self) -> None:
+        lr, decay = factors_at(
+            self.settings.schedule, self.progress.step, self.total_steps, self.warmup_steps
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * lr
+            group["weight_decay"] = group["initial_weight_decay"] * decay
+
+    def _codes(self) -> dict[str, Tensor]:
+        self.model.eval()
+        codes = {name: q.codes(w.detach()).codes for name, w, q in quantized_weights(self.model)}
+        self.model.train()
+        return codes
+
+    def _flip_rate(self) -> float:
+        """Give the share of quantized weights whose code changed since the epoch began."""
+        changed = total = 0
+        for name, codes in self._codes().items():
+            changed += int((codes != self.progress.codes[name]).sum())
+            total += codes.numel()
+        return changed / total if total else 0.0
+
+    def _finish_epoch(self, epoch: int, began: float) -> None:
+        progress = self.progress
+        validation_began = time.perf_counter()
+        hard = accuracy(self.model, self.data.validation, form="hard")
+        soft = accuracy(self.model, self.data.validation, form="soft")
+        now = time.perf_counter()
+        seen = self.steps_per_epoch * self.settings.batch_size
+        record = EpochRecord(
+            epoch=epoch,
+            loss=progress.loss_sum / self.steps_per_epoch,
+            train_accuracy=progress.correct / seen,
+            hard_accuracy=hard,
+            soft_accuracy=soft,
+            flip_rate=self._flip_rate(),
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=now - began,
+            step_seconds=progress.step_seconds,
+            validation_seconds=now - validation_began,
+        )
+        is_best = hard > progress.best_accuracy
+        if is_best:
+            progress.best_accuracy, progress.best_epoch = hard, epoch
+        progress.loss_sum, progress.correct = 0.0, 0
+        progress.seconds = progress.step_seconds = 0.0
+        for reporter in self.reporters:
+            reporter.on_epoch(record, is_best)

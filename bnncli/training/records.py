@@ -1,0 +1,53 @@
+"""What a run says of itself: epoch records, progress, and whoever listens."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """One line of ``metrics.jsonl``; accuracies are of the validation split."""
+
+    epoch: int
+    loss: float
+    train_accuracy: float
+    hard_accuracy: float
+    soft_accuracy: float
+    flip_rate: float
+    lr: float
+    seconds: float
+    step_seconds: float
+    validation_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the record as plain values."""
+        return asdict(self)
+
+
+@dataclass
+class Progress:
+    """How far a run is; saved with it. Sums are over the steps of the unfinished epoch."""
+
+    step: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seconds: float = 0.0
+    step_seconds: float = 0.0
+    best_accuracy: float = -1.0
+    best_epoch: int = -1
+    codes: dict[str, Tensor] = field(default_factory=dict)
+
+
+class Reporter(Protocol):
+    """Whoever wants to see a run pass: the log file, the terminal, TensorBoard."""
+
+    def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
+        """Hear of one finished step; reading ``loss`` waits for the device."""
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """Hear of one finished epoch."""
