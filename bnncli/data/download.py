@@ -57,7 +57,12 @@ def download(file: DataFile, folder: Path) -> Path:
                     raise mismatch(url, file, found, n_bytes, "nothing was kept")
         except BnnError as error:
             problems.append(str(error))
-        except OSError as error:  # the network's errors are OSErrors too
+        except OSError as error:
+            if error.errno is not None:  # of this machine; those of the network carry no number
+                raise BnnError(
+                    f"{target} cannot be written ({error.strerror or error}); set BNN_CACHE_DIR to "
+                    f"a writable folder with room for {file.n_bytes} bytes"
+                ) from error
             problems.append(f"{url}: {_reason(error)}")
         else:
             return target

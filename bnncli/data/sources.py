@@ -116,8 +116,13 @@ def decode_digits(source: DataSource, paths: Sequence[Path]) -> tuple[Arrays, Ar
     return (images[~is_test], labels[~is_test]), (images[is_test], labels[is_test])
 
 
-def _idx_bundle(url: str, rows: Sequence[tuple[str, int, str]]) -> tuple[DataFile, ...]:
-    return tuple(DataFile(name, size, digest, (url + name,)) for name, size, digest in rows)
+def _idx_bundle(
+    folders: Sequence[str], rows: Sequence[tuple[str, int, str]]
+) -> tuple[DataFile, ...]:
+    return tuple(
+        DataFile(name, size, digest, tuple(folder + name for folder in folders))
+        for name, size, digest in rows
+    )
 
 
 DIGITS = DataSource(
@@ -149,7 +154,10 @@ MNIST = DataSource(
     decode=decode_idx,
     bundles=(
         _idx_bundle(
-            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            (
+                "https://ossci-datasets.s3.amazonaws.com/mnist/",
+                "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            ),
             [
                 (
                     "train-images-idx3-ubyte.gz",
@@ -202,7 +210,10 @@ FASHION_MNIST = DataSource(
     decode=decode_idx,
     bundles=(
         _idx_bundle(
-            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            (
+                "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+                "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            ),
             [
                 (
                     "train-images-idx3-ubyte.gz",

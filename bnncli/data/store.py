@@ -98,27 +98,35 @@ def fetch(source: DataSource) -> Found:
     return Found(bundle, tuple(download(file, folder) for file in bundle))
 
 
+def decoded_path(source: DataSource) -> Path:
+    """Give the file of the cache that holds the decoded records, whether or not it is there."""
+    return cache_dir() / "decoded" / f"{source.name}-{source.content_key}.npy"
+
+
 def load_records(
     source: DataSource, data_dir: Path | None = None, *, may_download: bool = False
 ) -> NDArray[np.void]:
     """Load the decoded records of a data set, training images first, then test images.
 
+    Files are verified by checksum before they are decoded. Once the cache holds the decoded
+    records, those are used, and files that are still there are compared by size only.
     Shape: (n_train + n_test,) of (label: uint8, image: uint8 (channels, height, width)); possibly
     a read-only memory map.
     """
     if source.embedded:
         return _decode(source, ())
     found = find(source, data_dir)
-    cached = cache_dir() / "decoded" / f"{source.name}-{source.content_key}.npy"
-    records = _open_decoded(source, cached)
-    if records is not None:
-        return records
-    if found is None and not may_download:
-        raise missing(source, data_dir)
-    if found is None:
+    cached = decoded_path(source)
+    if found is None or _sizes_agree(found):
+        records = _open_decoded(source, cached)
+        if records is not None:
+            return records
+    if found is not None:
+        found = _verified(source, found, may_download=may_download)
+    elif may_download:
         found = fetch(source)
     else:
-        _verify(source, found)
+        raise missing(source, data_dir)
     decoded = _decode(source, found.paths)
     _keep(decoded, cached)
     return decoded
@@ -128,13 +136,23 @@ def _record_type(source: DataSource) -> np.dtype[np.void]:
     return np.dtype([("label", np.uint8), ("image", np.uint8, source.image_shape)])
 
 
-def _verify(source: DataSource, found: Found) -> None:
-    in_cache = found.folder == cache_dir() / source.name
-    remedy = (
-        f"run `bnn data fetch {source.name}`" if in_cache else "replace it by the published file"
-    )
-    for file, path in zip(found.files, found.paths, strict=True):
-        verify(path, file, remedy)
+def _sizes_agree(found: Found) -> bool:
+    pairs = zip(found.files, found.paths, strict=True)
+    return all(path.stat().st_size == file.n_bytes for file, path in pairs)
+
+
+def _verified(source: DataSource, found: Found, *, may_download: bool) -> Found:
+    """Verify the files; damaged ones of our own cache are fetched again where that is allowed."""
+    ours = found.folder == cache_dir() / source.name
+    remedy = f"run `bnn data fetch {source.name}`" if ours else "replace it by the published file"
+    try:
+        for file, path in zip(found.files, found.paths, strict=True):
+            verify(path, file, remedy)
+    except BnnError:
+        if not ours or not may_download or offline():
+            raise
+        return fetch(source)
+    return found
 
 
 def _decode(source: DataSource, paths: tuple[Path, ...]) -> NDArray[np.void]:
