@@ -21,7 +21,7 @@ from bnncli.training.evaluate import accuracy
 from bnncli.training.loop import Trainer
 from bnncli.training.records import EpochRecord, Progress, Reporter
 from bnncli.training.schedules import SCHEDULES
-from bnncli.training.seeds import mix
+from bnncli.training.seeds import mix, seed_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -83,7 +83,7 @@ def build(settings: Settings, data: ImageData) -> nn.Sequential:
         for name, value in dataclasses.asdict(model).items()
         if name not in {"arch", "pixels", *QUANTIZATION_FIELDS} and value is not None
     }
-    torch.manual_seed(mix(settings.train.seed, "init"))
+    seed_default(mix(settings.train.seed, "init"), torch.device("cpu"))
     built = build_model(
         model.arch,
         image_shape=data.image_shape,

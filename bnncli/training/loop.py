@@ -14,7 +14,7 @@ from bnncli.models import quantized_weights
 from bnncli.training.evaluate import accuracy
 from bnncli.training.records import EpochRecord
 from bnncli.training.schedules import factors_at
-from bnncli.training.seeds import generator, mix
+from bnncli.training.seeds import generator, mix, seed_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,11 +70,11 @@ class Trainer:
 
     def _step(self, chosen: Tensor) -> None:
         progress, settings = self.progress, self.settings
-        torch.manual_seed(mix(settings.seed, "step", progress.step))
+        seed_default(mix(settings.seed, "step", progress.step), self.device)
         images = self.augment(
-            self.images[chosen], generator(settings.seed, "augment", progress.step)
+            self.images.index_select(0, chosen), generator(settings.seed, "augment", progress.step)
         ).to(self.device)
-        labels = self.labels[chosen].to(self.device)
+        labels = self.labels.index_select(0, chosen).to(self.device)
         began = time.perf_counter()
         self._set_rates()
         with torch.autocast(

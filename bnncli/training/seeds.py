@@ -19,3 +19,13 @@ def mix(seed: int, stream: str, index: int = 0) -> int:
 def generator(seed: int, stream: str, index: int = 0) -> torch.Generator:
     """Give a CPU generator for one use."""
     return torch.Generator().manual_seed(mix(seed, stream, index))
+
+
+def seed_default(seed: int, device: torch.device) -> None:
+    """Seed the default generators that a step on ``device`` draws from.
+
+    ``torch.manual_seed`` does the same for every backend it knows, at 75 µs a call.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
