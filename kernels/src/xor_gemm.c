@@ -65,16 +65,13 @@ void bnn_xor_threshold_scalar(const bnn_xor_job *job, uint8_t *out, size_t strid
 }
 
 /* Calls TILE with the row count as a constant, so that its accumulators stay in registers. */
-#define BNN_EACH_ROW_TILE(TILE, JOB, OUT, STRIDE, AS_BITS)                              \
-    do {                                                                                \
-        size_t row = 0;                                                                 \
-        for (; row + 4 <= (JOB)->rows; row += 4) TILE(JOB, row, 4, AS_BITS, OUT, STRIDE); \
-        switch ((JOB)->rows - row) {                                                    \
-        case 3: TILE(JOB, row, 3, AS_BITS, OUT, STRIDE); break;                         \
-        case 2: TILE(JOB, row, 2, AS_BITS, OUT, STRIDE); break;                         \
-        case 1: TILE(JOB, row, 1, AS_BITS, OUT, STRIDE); break;                         \
-        default: break;                                                                 \
-        }                                                                               \
+#define BNN_EACH_ROW_TILE(TILE, MOST, JOB, OUT, STRIDE, AS_BITS)                              \
+    do {                                                                                      \
+        size_t row = 0;                                                                       \
+        for (; row + (MOST) <= (JOB)->rows; row += (MOST))                                    \
+            TILE(JOB, row, MOST, AS_BITS, OUT, STRIDE);                                       \
+        for (; row + 2 <= (JOB)->rows; row += 2) TILE(JOB, row, 2, AS_BITS, OUT, STRIDE);     \
+        if (row < (JOB)->rows) TILE(JOB, row, 1, AS_BITS, OUT, STRIDE);                       \
     } while (0)
 
 #if BNN_X86
@@ -157,11 +154,11 @@ BNN_AVX2 BNN_INLINE void tile_avx2(const bnn_xor_job *job, size_t row, const int
 }
 
 BNN_AVX2 void bnn_xor_dot_avx2(const bnn_xor_job *job, int32_t *out, size_t stride) {
-    BNN_EACH_ROW_TILE(tile_avx2, job, out, stride, 0);
+    BNN_EACH_ROW_TILE(tile_avx2, 3, job, out, stride, 0);
 }
 
 BNN_AVX2 void bnn_xor_threshold_avx2(const bnn_xor_job *job, uint8_t *out, size_t stride) {
-    BNN_EACH_ROW_TILE(tile_avx2, job, out, stride, 1);
+    BNN_EACH_ROW_TILE(tile_avx2, 3, job, out, stride, 1);
 }
 
 /* -- AVX-512 VPOPCNTDQ: 4 rows by 32 outputs in 16 accumulators ----------------------------- */
@@ -206,11 +203,11 @@ BNN_AVX512 BNN_INLINE void tile_avx512(const bnn_xor_job *job, size_t row, const
 }
 
 BNN_AVX512 void bnn_xor_dot_avx512(const bnn_xor_job *job, int32_t *out, size_t stride) {
-    BNN_EACH_ROW_TILE(tile_avx512, job, out, stride, 0);
+    BNN_EACH_ROW_TILE(tile_avx512, 4, job, out, stride, 0);
 }
 
 BNN_AVX512 void bnn_xor_threshold_avx512(const bnn_xor_job *job, uint8_t *out, size_t stride) {
-    BNN_EACH_ROW_TILE(tile_avx512, job, out, stride, 1);
+    BNN_EACH_ROW_TILE(tile_avx512, 4, job, out, stride, 1);
 }
 #endif
 
@@ -268,11 +265,11 @@ BNN_INLINE void tile_neon(const bnn_xor_job *job, size_t row, const int rows, co
 }
 
 void bnn_xor_dot_neon(const bnn_xor_job *job, int32_t *out, size_t stride) {
-    BNN_EACH_ROW_TILE(tile_neon, job, out, stride, 0);
+    BNN_EACH_ROW_TILE(tile_neon, 4, job, out, stride, 0);
 }
 
 void bnn_xor_threshold_neon(const bnn_xor_job *job, uint8_t *out, size_t stride) {
-    BNN_EACH_ROW_TILE(tile_neon, job, out, stride, 1);
+    BNN_EACH_ROW_TILE(tile_neon, 4, job, out, stride, 1);
 }
 #endif
 
