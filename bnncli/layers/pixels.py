@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from bnncli.errors import UsageError, unknown_name
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+Statistics = tuple[Sequence[float], Sequence[float]]
+GainAndOffset = tuple[Tensor, Tensor]
 
 
-def _signed(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.full_like(mean, 2 / 256), torch.full_like(mean, -255 / 256)
+def _signed(channels: int, statistics: Callable[[], Statistics]) -> GainAndOffset:
+    return torch.full((channels,), 2 / 256), torch.full((channels,), -255 / 256)
 
 
-def _standard(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+def _unit(channels: int, statistics: Callable[[], Statistics]) -> GainAndOffset:
+    return torch.full((channels,), 1 / 256), torch.zeros(channels)
+
+
+def _standard(channels: int, statistics: Callable[[], Statistics]) -> GainAndOffset:
+    mean, std = (torch.tensor(values, dtype=torch.float32) for values in statistics())
+    std.clamp_(min=1.0)  # a channel that never varies stays finite
     return 1 / std, -mean / std
 
 
-def _unit(mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
-    return torch.full_like(mean, 1 / 256), torch.zeros_like(mean)
-
-
-PIXEL_SCALINGS: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+PIXEL_SCALINGS: dict[str, Callable[[int, Callable[[], Statistics]], GainAndOffset]] = {
     "signed": _signed,
     "standard": _standard,
     "unit": _unit,
 }
+
+
+def no_statistics() -> Statistics:
+    """Stand in for the training set's statistics where the scaling needs none."""
+    raise UsageError(
+        "pixels 'standard' needs the mean and std of the training set; pass statistics"
+    )
 
 
 class Pixels(nn.Module):
@@ -48,13 +57,17 @@ class Pixels(nn.Module):
     gain: Tensor
     offset: Tensor
 
-    def __init__(self, scaling: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(
+        self,
+        scaling: str,
+        channels: int,
+        statistics: Callable[[], Statistics] = no_statistics,
+    ) -> None:
         super().__init__()
         if scaling not in PIXEL_SCALINGS:
             raise unknown_name("pixel scaling", scaling, PIXEL_SCALINGS)
         self.scaling = scaling
-        deviation = torch.tensor(std, dtype=torch.float32).clamp_(min=1.0)
-        gain, offset = PIXEL_SCALINGS[scaling](torch.tensor(mean, dtype=torch.float32), deviation)
+        gain, offset = PIXEL_SCALINGS[scaling](channels, statistics)
         self.register_buffer("gain", gain.view(-1, 1, 1))
         self.register_buffer("offset", offset.view(-1, 1, 1))
 

@@ -60,23 +60,19 @@ def resolve(settings: Settings) -> Settings:
 
 def pixel_statistics(split: ImageSplit) -> tuple[list[float], list[float]]:
     """Give mean and standard deviation of each channel's pixels, in 0 … 255."""
-    axes = (0, 2, 3)
-    counts = [
-        np.bincount(split.images[:, c].ravel(), minlength=256) for c in range(split.images.shape[1])
-    ]
-    values = np.arange(256.0)
-    total = split.images.size / split.images.shape[axes.index(0) + 1]
-    means = [float(count @ values / total) for count in counts]
-    variances = [
-        float(count @ values**2 / total) - m * m for count, m in zip(counts, means, strict=True)
-    ]
-    return means, [max(v, 0.0) ** 0.5 for v in variances]
+    means, deviations = [], []
+    for channel in range(split.images.shape[1]):
+        pixels = split.images[:, channel]
+        mean = float(pixels.mean())
+        square = float(np.square(pixels, dtype=np.uint16).mean())
+        means.append(mean)
+        deviations.append(max(square - mean * mean, 0.0) ** 0.5)
+    return means, deviations
 
 
 def build(settings: Settings, data: ImageData) -> nn.Sequential:
     """Build the network of resolved settings; its initial weights follow from the seed."""
     model = settings.model
-    mean, std = pixel_statistics(data.train)
     quantization = Quantization(**{name: getattr(model, name) for name in QUANTIZATION_FIELDS})
     options = {
         name: value
@@ -89,7 +85,7 @@ def build(settings: Settings, data: ImageData) -> nn.Sequential:
         image_shape=data.image_shape,
         n_classes=data.n_classes,
         quantization=quantization,
-        pixels=Pixels(model.pixels, mean, std),
+        pixels=Pixels(model.pixels, data.image_shape[0], lambda: pixel_statistics(data.train)),
         **options,
     )
     # Convolutions on a CPU are half as fast again with the channels innermost.
