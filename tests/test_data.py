@@ -178,21 +178,22 @@ def test_idx_round_trip(tmp_path_factory: pytest.TempPathFactory, array: np.ndar
 IMAGE = idx_bytes(np.arange(24, dtype=np.uint8).reshape(2, 3, 4))
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (gzip.compress(IMAGE)[:-12], "truncated or damaged gzip"),
-        (gzip.compress(IMAGE)[:-8] + b"\0" * 8, "truncated or damaged gzip"),
-        (IMAGE, "truncated or damaged gzip"),
-        (gzip.compress(b""), "not an IDX file"),
-        (gzip.compress(b"\0\0\x0d\x03" + IMAGE[4:]), "magic 0x00000d03"),
-        (gzip.compress(b"\1" + IMAGE[1:]), "magic 0x01000803"),
-        (gzip.compress(IMAGE[:9]), "IDX header|truncated or damaged"),
-        (gzip.compress(IMAGE[:-1]), r"shape \(2, 3, 4\), 24 bytes; found 23"),
-        (gzip.compress(IMAGE + b"x"), "24 bytes; found more than 24"),
-        (gzip.compress(IMAGE), r"items have shape \(3, 4\), expected \(4, 3\)"),
-    ],
-)
+LYING_IDX = {
+    "cut": (gzip.compress(IMAGE)[:-12], "truncated or damaged gzip"),
+    "bad gzip sum": (gzip.compress(IMAGE)[:-8] + b"\0" * 8, "truncated or damaged gzip"),
+    "no gzip": (IMAGE, "truncated or damaged gzip"),
+    "empty": (gzip.compress(b""), "not an IDX file"),
+    "floats": (gzip.compress(b"\0\0\x0d\x03" + IMAGE[4:]), "magic 0x00000d03"),
+    "bad magic": (gzip.compress(b"\1" + IMAGE[1:]), "magic 0x01000803"),
+    "cut header": (gzip.compress(IMAGE[:9]), "IDX header is cut: 3 axes, 5 bytes"),
+    "huge": (gzip.compress(IMAGE[:4] + b"\xff" * 12), "truncated or damaged gzip"),
+    "too short": (gzip.compress(IMAGE[:-1]), r"shape \(2, 3, 4\), 24 bytes; found 23"),
+    "too long": (gzip.compress(IMAGE + b"x"), "24 bytes; found more than 24"),
+    "other items": (gzip.compress(IMAGE), r"items have shape \(3, 4\), expected \(4, 3\)"),
+}
+
+
+@pytest.mark.parametrize(("content", "message"), LYING_IDX.values(), ids=LYING_IDX)
 def test_a_lying_idx_file_is_named_in_one_line(
     tmp_path: Path, content: bytes, message: str
 ) -> None:
@@ -615,6 +616,13 @@ def test_validation_is_drawn_in_proportion(labels: np.ndarray, part: float, seed
     counts = np.bincount(labels, minlength=5)
     got = np.bincount(labels[drawn], minlength=5)
     assert (np.abs(got - counts * size / len(labels)) < 1).all()
+
+
+def test_the_split_of_seed_0_stays_what_it_is() -> None:
+    labels = load_dataset("digits", validation=0).train.labels.astype(np.uint8)
+    drawn = draw_validation(labels, 180, 0)
+    assert drawn[:8].tolist() == [12, 44, 53, 72, 90, 98, 99, 101]
+    assert digest(drawn.astype("<i8").tobytes()).startswith("77261044110d3ef0")
 
 
 def test_validation_draws_every_image_about_equally_often() -> None:

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import lzma
 import math
+import struct
 import tarfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -44,12 +45,14 @@ def read_idx(path: Path, item_shape: tuple[int, ...] | None = None) -> NDArray[n
                     "expected 0x000008nn with nn the number of axes"
                 )
             header = stream.read(4 * magic[3])
-            shape = tuple(int(length) for length in np.frombuffer(header, dtype=">u4"))
+            if len(header) != 4 * magic[3]:
+                raise BnnError(f"{path}: IDX header is cut: {magic[3]} axes, {len(header)} bytes")
+            shape = struct.unpack(f">{magic[3]}I", header)
             expected = math.prod(shape)
             body = stream.read(expected + 1)
-    except (*DAMAGED, ValueError) as error:
+    except (*DAMAGED, OverflowError) as error:
         raise BnnError(f"{path}: truncated or damaged gzip file ({error})") from error
-    if len(shape) != magic[3] or len(body) != expected:
+    if len(body) != expected:
         found = f"more than {expected}" if len(body) > expected else str(len(body))
         raise BnnError(f"{path}: IDX header says shape {shape}, {expected} bytes; found {found}")
     if item_shape is not None and shape[1:] != item_shape:
