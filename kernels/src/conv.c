@@ -93,7 +93,14 @@ static int plan_init(plan *p, const bnn_conv_shape *s, size_t position) {
     return p->rows && p->row_classes ? 0 : -1;
 }
 
-static void gather_row(const plan *p, const bnn_conv_shape *s, const uint8_t *image, size_t oy,
+/* Copies a multiple of 4 bytes, mostly few: a call of memcpy would cost more than the copy. */
+BNN_INLINE void copy_short(uint8_t *to, const uint8_t *from, size_t bytes) {
+    for (; bytes >= 32; bytes -= 32, to += 32, from += 32) memcpy(to, from, 32);
+    for (; bytes >= 8; bytes -= 8, to += 8, from += 8) memcpy(to, from, 8);
+    if (bytes) memcpy(to, from, 4);
+}
+
+BNN_INLINE void gather_row(const plan *p, const bnn_conv_shape *s, const uint8_t *image, size_t oy,
                        size_t ox, uint8_t *row) {
     tap_span ys = p->y.spans[p->y.classes[oy]], xs = p->x.spans[p->x.classes[ox]];
     size_t line = s->kernel_w * p->position;
@@ -103,22 +110,27 @@ static void gather_row(const plan *p, const bnn_conv_shape *s, const uint8_t *im
     for (size_t ky = ys.first; ky < ys.end; ky++) {
         size_t iy = oy * s->stride_h + ky - s->pad_h;
         size_t ix = ox * s->stride_w + xs.first - s->pad_w;
-        memcpy(row + ky * line + xs.first * p->position,
-               image + (iy * s->width + ix) * p->position, (xs.end - xs.first) * p->position);
+        copy_short(row + ky * line + xs.first * p->position,
+                   image + (iy * s->width + ix) * p->position,
+                   (xs.end - xs.first) * p->position);
     }
 }
 
 /* Gathers output pixels first .. first + count - 1 of the whole batch. */
 static void gather(const plan *p, const bnn_conv_shape *s, const void *input, size_t first,
                    size_t count) {
-    size_t per_image = p->y.size * p->x.size;
     size_t image_bytes = s->height * s->width * p->position;
+    size_t ox = first % p->x.size, line = first / p->x.size;
+    size_t oy = line % p->y.size;
+    const uint8_t *image = (const uint8_t *)input + line / p->y.size * image_bytes;
     for (size_t i = 0; i < count; i++) {
-        size_t image = (first + i) / per_image, at = (first + i) % per_image;
-        size_t oy = at / p->x.size, ox = at % p->x.size;
-        gather_row(p, s, (const uint8_t *)input + image * image_bytes, oy, ox,
-                   p->rows + i * p->row_bytes);
+        gather_row(p, s, image, oy, ox, p->rows + i * p->row_bytes);
         p->row_classes[i] = (uint32_t)(p->y.classes[oy] * p->x.n_classes + p->x.classes[ox]);
+        if (++ox < p->x.size) continue;
+        ox = 0;
+        if (++oy < p->y.size) continue;
+        oy = 0;
+        image += image_bytes;
     }
 }
 
