@@ -174,18 +174,22 @@ def check_array(
     what: str, given: object, dtype: np.dtype[Any] | type, shape: tuple[int | None, ...]
 ) -> None:
     """Refuse an operand of another dtype, shape (None = any size) or memory order."""
-    expected = f"{np.dtype(dtype).name} array of shape {_shape_text(shape)}, C-contiguous"
-    if not isinstance(given, np.ndarray):
-        raise BnnError(f"{what}: {type(given).__name__} given, expected {expected}")
-    fits = given.ndim == len(shape) and all(
-        size is None or size == have for size, have in zip(shape, given.shape, strict=True)
-    )
-    if given.dtype != dtype or not fits or not given.flags.c_contiguous:
+    found = type(given).__name__
+    if isinstance(given, np.ndarray):
+        sizes = given.shape
+        if (
+            given.dtype == dtype
+            and len(sizes) == len(shape)
+            and given.flags.c_contiguous
+            and all(want is None or want == size for want, size in zip(shape, sizes, strict=True))
+        ):
+            return
         order = "" if given.flags.c_contiguous else ", not contiguous"
-        raise BnnError(
-            f"{what}: {given.dtype.name} array of shape {given.shape}{order} given, "
-            f"expected {expected}"
-        )
+        found = f"{given.dtype.name} array of shape {sizes}{order}"
+    raise BnnError(
+        f"{what}: {found} given, expected {np.dtype(dtype).name} array of shape "
+        f"{_shape_text(shape)}, C-contiguous"
+    )
 
 
 def _shape_text(shape: tuple[int | None, ...]) -> str:
