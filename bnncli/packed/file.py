@@ -73,95 +73,91 @@ def to_bytes(packed: PackedModel) -> bytes:
     return content + hashlib.sha256(content).digest()
 
 
-def _check_preamble(content: bytes, name: str) -> int:
+def _check_preamble(content: bytes) -> int:
     """Refuse anything but an undamaged file of this version; return the header's length."""
     if len(content) < _PREAMBLE.size or content[: len(MAGIC)] != MAGIC:
         raise BnnError(
-            f"{name}: starts with {content[: len(MAGIC)]!r}, expected a packed model "
+            f"starts with {content[: len(MAGIC)]!r}, expected a packed model "
             f"({MAGIC!r}); give a file that bnn wrote"
         )
     _, version, header_bytes, total = _PREAMBLE.unpack_from(content)
     if version != VERSION:
         raise BnnError(
-            f"{name}: file version {version}, expected {VERSION}; update bnn or freeze the run "
-            f"again"
+            f"file version {version}, expected {VERSION}; update bnn or freeze the run again"
         )
     if len(content) != total:
         raise BnnError(
-            f"{name}: {len(content)} bytes, expected {total}; the file is truncated or damaged, "
+            f"{len(content)} bytes, expected {total}; the file is truncated or damaged, "
             f"copy it or freeze the run again"
         )
     expected, found = content[-_CHECKSUM_BYTES:], hashlib.sha256(content[:-_CHECKSUM_BYTES])
     if found.digest() != expected:
         raise BnnError(
-            f"{name}: damaged: sha256 {found.hexdigest()}, expected {expected.hex()}; copy it or "
+            f"damaged: sha256 {found.hexdigest()}, expected {expected.hex()}; copy it or "
             f"freeze the run again"
         )
     return int(header_bytes)
 
 
-class _Reader:
-    """Build steps from a decoded header and the bytes that follow it."""
+def _malformed(what: str) -> BnnError:
+    return BnnError(f"malformed header: {what}; freeze the run again")
 
-    def __init__(self, body: memoryview, name: str) -> None:
-        self._body = body
-        self._name = name
 
-    def malformed(self, what: str) -> BnnError:
-        """Build the error for a header that does not describe the file."""
-        return BnnError(f"{self._name}: malformed header: {what}; freeze the run again")
+def _entry(record: object, key: str, kind: type) -> Any:
+    """Look up a key whose value must be of a type."""
+    value = record.get(key) if isinstance(record, dict) else None
+    if type(value) is not kind:
+        raise _malformed(f"{key!r} is {value!r}, expected {kind.__name__}")
+    return value
 
-    def entry(self, record: object, key: str, kind: type) -> Any:
-        """Look up a key whose value must be of a type."""
-        value = record.get(key) if isinstance(record, dict) else None
-        if type(value) is not kind:
-            raise self.malformed(f"{key!r} is {value!r}, expected {kind.__name__}")
-        return value
 
-    def array(self, record: object, spec: ArraySpec) -> Array:
-        """Read one array; it is read-only and shares the file's memory."""
-        dtype, offset = self.entry(record, "dtype", str), self.entry(record, "offset", int)
-        shape = self.entry(record, "shape", list)
-        if dtype != spec.dtype.str or not all(type(n) is int and n > 0 for n in shape):
-            raise self.malformed(f"array {dtype} {shape}, expected {spec.dtype.str}")
-        end = offset + math.prod(shape) * spec.dtype.itemsize
-        if offset < 0 or end > len(self._body):
-            raise self.malformed(f"array at {offset} to {end} of {len(self._body)} bytes")
-        return np.frombuffer(self._body[offset:end], dtype=spec.dtype).reshape(shape)
+def _array(record: object, spec: ArraySpec, body: memoryview) -> Array:
+    """Read one array; it is read-only and shares the file's memory."""
+    dtype, offset = _entry(record, "dtype", str), _entry(record, "offset", int)
+    shape = _entry(record, "shape", list)
+    if dtype != spec.dtype.str or not all(type(n) is int and n > 0 for n in shape):
+        raise _malformed(f"array {dtype} {shape}, expected {spec.dtype.str}")
+    end = offset + math.prod(shape) * spec.dtype.itemsize
+    if offset < 0 or end > len(body):
+        raise _malformed(f"array at {offset} to {end}, expected within {len(body)} bytes")
+    return np.frombuffer(body[offset:end], dtype=spec.dtype).reshape(shape)
 
-    def step(self, record: object) -> Step:
-        """Build one step; its own checks refuse fields that do not fit."""
-        kind = self.entry(record, "kind", str)
-        if kind not in STEPS:
-            raise self.malformed(f"step kind {kind!r}, known: {', '.join(sorted(STEPS))}")
-        numbers = self.entry(record, "numbers", dict)
-        arrays = self.entry(record, "arrays", dict)
-        specs = STEPS[kind].array_specs()
-        if (
-            arrays.keys() != specs.keys()
-            or numbers.keys() | arrays.keys() != STEPS[kind].specs().keys()
-        ):
-            raise self.malformed(f"{kind} with fields {sorted([*numbers, *arrays])}")
-        values = {n: tuple(v) if isinstance(v, list) else v for n, v in numbers.items()}
-        values |= {n: self.array(arrays[n], spec) for n, spec in specs.items()}
-        return STEPS[kind](**values)
+
+def _step(record: object, body: memoryview) -> Step:
+    """Build one step; its own checks refuse fields that do not fit."""
+    kind = _entry(record, "kind", str)
+    if kind not in STEPS:
+        raise _malformed(f"step kind {kind!r}, expected one of {', '.join(sorted(STEPS))}")
+    numbers, arrays = _entry(record, "numbers", dict), _entry(record, "arrays", dict)
+    specs, array_specs = STEPS[kind].specs(), STEPS[kind].array_specs()
+    if arrays.keys() != array_specs.keys() or numbers.keys() | arrays.keys() != specs.keys():
+        raise _malformed(f"{kind} with {sorted([*numbers, *arrays])}, expected {sorted(specs)}")
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in numbers.items()}
+    values |= {n: _array(arrays[n], spec, body) for n, spec in array_specs.items()}
+    return STEPS[kind](**values)
+
+
+def _read(content: bytes, header_bytes: int) -> PackedModel:
+    end = len(content) - _CHECKSUM_BYTES
+    start = _aligned(_PREAMBLE.size + header_bytes)
+    try:
+        header = json.loads(content[_PREAMBLE.size : min(_PREAMBLE.size + header_bytes, end)])
+    except (ValueError, RecursionError) as error:
+        raise _malformed(str(error)) from error
+    metadata = _entry(header, "metadata", dict)
+    if not all(type(value) is str for value in metadata.values()):
+        raise _malformed(f"metadata {metadata!r}, expected text values")
+    body = memoryview(content)[min(start, end) : end]
+    steps = tuple(_step(record, body) for record in _entry(header, "steps", list))
+    return PackedModel(steps, metadata)
 
 
 def from_bytes(content: bytes, name: str = "packed model") -> PackedModel:
     """Read a packed model from the bytes of its file; ``name`` is for error messages."""
-    header_bytes = _check_preamble(content, name)
-    end = len(content) - _CHECKSUM_BYTES
-    start = _aligned(_PREAMBLE.size + header_bytes)
-    reader = _Reader(memoryview(content)[min(start, end) : end], name)
     try:
-        header = json.loads(content[_PREAMBLE.size : min(_PREAMBLE.size + header_bytes, end)])
-    except ValueError as error:
-        raise reader.malformed(str(error)) from error
-    metadata = reader.entry(header, "metadata", dict)
-    if not all(type(value) is str for value in metadata.values()):
-        raise reader.malformed(f"metadata {metadata!r}, expected text values")
-    steps = tuple(reader.step(record) for record in reader.entry(header, "steps", list))
-    return PackedModel(steps, metadata)
+        return _read(content, _check_preamble(content))
+    except BnnError as error:
+        raise BnnError(f"{name}: {error}") from error
 
 
 def save_packed(packed: PackedModel, path: Path, *, force: bool = False) -> None:

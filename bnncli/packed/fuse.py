@@ -1,4 +1,8 @@
-"""Rewrite integer sum → affine steps and pools → sign as thresholded layers on bits."""
+"""Rewrite lists of steps into faster ones that give the same bits.
+
+- Pools move in front of rising affine steps, which then have fewer values to work on.
+- Integer sum → affine steps and pools → sign becomes a thresholded layer on bits.
+"""
 
 from __future__ import annotations
 
@@ -88,8 +92,23 @@ def _fused(match: _Match) -> list[Step]:
     return steps
 
 
-def fuse(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Replace every chain from integer sums to the next sign; give the same outputs.
+def pool_first(steps: Sequence[Step]) -> list[Step]:
+    """Move pools in front of affine steps without negative gain: max(f(x)) = f(max(x))."""
+    out: list[Step] = []
+    for step in steps:
+        at = len(out)
+        while isinstance(step, MaxPool) and at and _rising(out[at - 1]):
+            at -= 1
+        out.insert(at, step)
+    return out
+
+
+def _rising(step: Step) -> bool:
+    return isinstance(step, Affine) and bool(np.all(step.gain >= 0))
+
+
+def threshold_signs(steps: Sequence[Step]) -> list[Step]:
+    """Replace every chain from integer sums to the next sign.
 
     A sign of a maximum is a bitwise AND of signs, so pooling moves behind the threshold.
     """
@@ -99,4 +118,9 @@ def fuse(steps: Sequence[Step]) -> tuple[Step, ...]:
         match = _match(steps[i:])
         out += [steps[i]] if match is None else _fused(match)
         i += 1 if match is None else match.length
-    return tuple(out)
+    return out
+
+
+def fuse(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Apply every rewrite; the outputs stay the same for every input."""
+    return tuple(pool_first(threshold_signs(steps)))

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bnncli.packed.backend import Backend
     from bnncli.packed.step import Array, Run, Step
 
-BATCH_SIZE = 128
-"""Images evaluated at once: enough for the kernels, small enough for wide convolutions."""
+BATCH_SIZE = 32
+"""Images evaluated at once: float images of wide convolutions then stay near the cache."""
 
 
 @dataclass(frozen=True)
