@@ -159,9 +159,14 @@ def test_a_generator_makes_one_reproducible_sample(seed):
 def test_soft_form_is_undone_even_when_the_block_raises():
     quantizer = make_quantizer("binary", surrogate="clipped")
     w = torch.tensor([[-3.0, 0.25]])
-    with pytest.raises(RuntimeError, match="inside"), soft_form(quantizer):
-        assert torch.equal(quantizer(w), torch.tensor([[-1.0, 0.25]]))
-        raise RuntimeError("inside")
+
+    def fail_in_soft_form() -> None:
+        with soft_form(quantizer):
+            assert torch.equal(quantizer(w), torch.tensor([[-1.0, 0.25]]))
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail_in_soft_form()
     assert torch.equal(quantizer(w), torch.tensor([[-1.0, 1.0]]))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ class Run:
             raise BnnError(f"{self.checkpoint}: no checkpoint; start the run again with --force")
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
-        except (RuntimeError, OSError, EOFError, ValueError) as error:
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
             raise BnnError(
                 f"{self.checkpoint}: damaged checkpoint ({type(error).__name__}); "
                 f"start the run again with --force"
