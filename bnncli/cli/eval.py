@@ -1,0 +1,140 @@
+"""``bnn eval``: every form of a trained network on the whole test set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bnncli.cli.console import kib, percent, print_json, stdout, table
+from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, RunsDir
+from bnncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bnncli.forms import Evaluation
+
+EPILOG = """Examples
+
+[cyan]bnn eval[/]                     (the latest run)
+
+[cyan]bnn eval smallconv --json[/]    (the one run with smallconv in its name)
+
+[cyan]bnn eval model.bnn[/]           (a packed model alone, without torch)
+
+[cyan]bnn eval --sample 1[/]          (weights drawn at random once, not signs)"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("eval", epilog=EPILOG)(evaluate)
+
+
+def evaluate(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN|FILE]",
+            help="A run's folder, name or part of its name, or a packed model's file. "
+            "Default: the latest run.",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="Another data set of the same shape.",
+            rich_help_panel="Data",
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    sample: Annotated[
+        int | None,
+        typer.Option(
+            "--sample",
+            metavar="SEED",
+            help="Draw the weights at random once with this seed.",
+            rich_help_panel="Run",
+            show_default=False,
+        ),
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate the soft, hard and packed forms of a run on its test set, and compare them."""
+    from bnncli.forms import evaluate_file, evaluate_run
+
+    if target is not None and Path(target).is_file():
+        if sample is not None:
+            raise UsageError(f"--sample {sample}: {target} is frozen already; give a run instead")
+        found = evaluate_file(Path(target), data_name=data, data_dir=data_dir, download=not offline)
+    else:
+        from bnncli.training.experiment import pick_device
+        from bnncli.training.runs import find_run
+
+        found = evaluate_run(
+            find_run(target, runs_dir),
+            device=pick_device(device),
+            data_name=data,
+            data_dir=data_dir,
+            download=not offline,
+            sample_seed=sample,
+        )
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        _print(stdout(), found)
+
+
+def _print(console: Console, found: Evaluation) -> None:
+    sampled = (
+        "" if found.sample_seed is None else f", weights sampled with seed {found.sample_seed}"
+    )
+    console.print(
+        f"{found.source} on the {found.n_images:,} test images of {found.data}{sampled}",
+        markup=False,
+        soft_wrap=True,
+    )
+    rows = [
+        (
+            form.form,
+            percent(form.accuracy),
+            f"{form.correct:,}",
+            f"{form.images_per_second:,.0f}",
+            _size(found, form.form),
+        )
+        for form in found.forms
+    ]
+    console.print(table(("form", "accuracy", "correct", "images/s", "size"), rows))
+    if found.float_bytes is not None:
+        console.print(
+            f"packed is {found.float_bytes / found.packed_bytes:.1f}x smaller than float32"
+        )
+    console.print(f"kernels {found.backend}")
+    _print_difference(console, found)
+
+
+def _size(found: Evaluation, form: str) -> str:
+    n_bytes = found.packed_bytes if form == "packed" else found.float_bytes
+    return "" if n_bytes is None else kib(n_bytes)
+
+
+def _print_difference(console: Console, found: Evaluation) -> None:
+    difference = found.difference
+    if difference is None:
+        return
+    console.print(
+        f"packed and hard predictions differ on {difference.n_different:,} of "
+        f"{found.n_images:,} images; largest logit difference "
+        f"{difference.max_logit_difference:.3g}"
+    )
+    for example in difference.examples:
+        console.print(
+            f"  image {example.index}: label {example.label}, hard {example.hard}, "
+            f"packed {example.packed}"
+        )

@@ -1,0 +1,152 @@
+"""How training looks while it runs: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from bnncli.cli.console import percent, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+
+    from rich.console import Console, RenderableType
+    from torch import Tensor
+
+    from bnncli.training.records import EpochRecord, Reporter
+
+SHOWN_EPOCHS = 12
+SECONDS_BETWEEN_FRAMES = 0.2
+"""A frame costs about 4 ms of the training thread, so 5 a second stay near 2 %."""
+
+TITLES = ("epoch", "loss", "train", "val hard", "val soft", "flips", "lr", "seconds", "")
+
+
+def epoch_cells(record: EpochRecord, is_best: bool) -> tuple[str, ...]:
+    """Write a record as the cells of a row under TITLES; epochs count from 1."""
+    return (
+        str(record.epoch + 1),
+        f"{record.loss:.4f}",
+        percent(record.train_accuracy),
+        percent(record.hard_accuracy),
+        percent(record.soft_accuracy),
+        percent(record.flip_rate),
+        f"{record.lr:.1e}",
+        f"{record.seconds:.1f}",
+        "best" if is_best else "",
+    )
+
+
+class PlainView:
+    """Print one line per epoch (a Reporter)."""
+
+    def __init__(self, console: Console, epochs: int) -> None:
+        self.console = console
+        self.epochs = epochs
+
+    def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
+        """Say nothing."""
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """Print the epoch."""
+        epoch, *values, seconds, best = epoch_cells(record, is_best)
+        words = [f"epoch {epoch}/{self.epochs}"]
+        words += [f"{title} {value}" for title, value in zip(TITLES[1:7], values, strict=True)]
+        words += [f"{seconds} s", best]
+        self.console.print(Text("  ".join(words).rstrip()), soft_wrap=True)
+
+
+class LiveView:
+    """Keep a table of the last epochs and a bar on the screen (a Reporter).
+
+    Frames are drawn by the training thread itself, a few a second, and never read the loss.
+    """
+
+    def __init__(self, live: Live, epochs: int) -> None:
+        self.live = live
+        self.epochs = epochs
+        self.rows: list[tuple[EpochRecord, bool]] = []
+        self.first_step: int | None = None
+        self.began = time.monotonic()
+        self.drawn_at = 0.0
+
+    def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
+        """Move the bar, if the last frame is old enough."""
+        if self.first_step is None:
+            self.first_step = step - 1
+        now = time.monotonic()
+        if now - self.drawn_at > SECONDS_BETWEEN_FRAMES:
+            self.drawn_at = now
+            self.live.update(Group(self.table(), self.bar(step, steps_per_epoch)), refresh=True)
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """Add a row; a new best takes the mark from the one before."""
+        if is_best:
+            self.rows = [(row, False) for row, _ in self.rows]
+        self.rows.append((record, is_best))
+        if record.epoch + 1 == self.epochs:
+            self.live.update(self.table(), refresh=True)
+
+    def table(self) -> RenderableType:
+        """Draw the last epochs, and the best one where it is older."""
+        shown = self.rows[-SHOWN_EPOCHS:]
+        older = [row for row in self.rows[:-SHOWN_EPOCHS] if row[1]]
+        grid = table(TITLES, [], left=0)
+        for record, is_best in older + shown:
+            grid.add_row(*epoch_cells(record, is_best), style="bold green" if is_best else "")
+        return grid
+
+    def bar(self, step: int, steps_per_epoch: int) -> RenderableType:
+        """Draw where the epoch and the run are, and how long the rest will take."""
+        total = steps_per_epoch * self.epochs
+        done = step - (self.first_step or 0)
+        rest = (time.monotonic() - self.began) / done * (total - step)
+        epoch, in_epoch = divmod(step - 1, steps_per_epoch)
+        line = Table.grid(padding=(0, 1))
+        line.add_row(
+            Text(f"epoch {epoch + 1}/{self.epochs}"),
+            ProgressBar(total=total, completed=step, width=30),
+            Text(f"step {in_epoch + 1}/{steps_per_epoch}"),
+            Text(f"{minutes(rest)} left"),
+        )
+        return line
+
+
+class QuietView:
+    """Show nothing (a Reporter)."""
+
+    def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
+        """Say nothing."""
+
+    def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
+        """Say nothing."""
+
+
+def minutes(seconds: float) -> str:
+    """Write a time as m:ss."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+@contextmanager
+def _live_view(console: Console, epochs: int) -> Iterator[Reporter]:
+    with Live(console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        yield LiveView(live, epochs)
+
+
+def training_view(
+    console: Console, epochs: int, *, quiet: bool
+) -> AbstractContextManager[Reporter]:
+    """Choose the view that suits where stderr goes."""
+    if quiet:
+        return nullcontext(QuietView())
+    if console.is_terminal:
+        return _live_view(console, epochs)
+    return nullcontext(PlainView(console, epochs))

@@ -1,0 +1,221 @@
+"""``bnn runs``: what past runs were and what they reached."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path  # noqa: TC003 (typer reads annotations)
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bnncli.cli.console import percent, print_json, print_note, stdout, table
+from bnncli.cli.options import RUNS, AsJson, RunsDir
+from bnncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from bnncli.training.runs import Run
+
+SHOWN_EPOCHS = 10
+
+app = typer.Typer(
+    help="List, show, plot, compare and summarize runs.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="""Examples
+
+[cyan]bnn runs list[/]
+
+[cyan]bnn runs show smallconv --plot curve.png[/]""",
+)
+
+
+@app.command("list", epilog="Examples\n\n[cyan]bnn runs list[/]\n\n[cyan]bnn runs list --json[/]")
+def list_command(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
+    """List the runs, oldest first."""
+    from bnncli.training.history import run_row
+    from bnncli.training.runs import list_runs
+
+    rows = [run_row(run) for run in list_runs(runs_dir)]
+    if as_json:
+        print_json({"runs": [row.to_dict() for row in rows]})
+        return
+    if not rows:
+        print_note(f"no runs in {runs_dir}; train one: bnn train --arch smallconv --binary")
+        return
+    cells = [
+        (
+            row.name,
+            f"{row.weights}/{row.activations}",
+            str(row.seed),
+            f"{row.epochs_done}/{row.epochs}",
+            percent(row.validation_hard_accuracy),
+            percent(row.test_hard_accuracy),
+        )
+        for row in rows
+    ]
+    titles = ("run", "weights/acts", "seed", "epochs", "val hard", "test hard")
+    stdout().print(table(titles, cells, left=2))
+
+
+@app.command(
+    "show",
+    epilog="Examples\n\n[cyan]bnn runs show[/]\n\n[cyan]bnn runs show smallconv --plot curve.png[/]",
+)
+def show_command(
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="A run's folder or name. Default: the latest run."),
+    ] = None,
+    runs_dir: RunsDir = RUNS,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw loss and hard accuracy to a .png, .svg or .pdf.",
+            show_default=False,
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run: settings, result, last epochs, environment and files."""
+    from bnncli.training.runs import find_run
+
+    found = find_run(run, runs_dir)
+    if plot is not None:
+        from bnncli.training.curves import plot_curves
+
+        plot_curves({found.name: found.metrics()}, plot)
+        print_note(f"wrote {plot}")
+    values = description(found)
+    if as_json:
+        print_json(values)
+    else:
+        _print_description(values)
+
+
+def description(run: Run) -> dict[str, Any]:
+    """Collect everything a run's directory says."""
+    from bnncli.training.history import flat_settings, run_row
+
+    return {
+        "run": str(run.path),
+        "state": run_row(run).state,
+        "settings": flat_settings(run),
+        "result": run.read_json("result.json"),
+        "epochs": run.metrics(),
+        "starts": run.read_json("env.json").get("starts", []),
+        "files": {
+            path.name: path.stat().st_size for path in sorted(run.path.iterdir()) if path.is_file()
+        },
+    }
+
+
+def _print_description(values: dict[str, Any]) -> None:
+    from bnncli.cli.progress import TITLES, epoch_cells
+    from bnncli.training.records import EpochRecord
+
+    console = stdout()
+    console.print(f"{values['run']}: {values['state']}", markup=False, soft_wrap=True)
+    for title, pairs in (("setting", values["settings"]), ("result", values["result"])):
+        if pairs:
+            console.print()
+            rows = [(name, _shown(value)) for name, value in pairs.items()]
+            console.print(table((title, "value"), rows, left=2))
+    records = [EpochRecord(**row) for row in values["epochs"]]
+    if records:
+        best = max(records, key=lambda record: record.hard_accuracy).epoch
+        console.print()
+        rows = [epoch_cells(record, record.epoch == best) for record in records[-SHOWN_EPOCHS:]]
+        console.print(table(TITLES, rows, left=0))
+    for start in values["starts"]:
+        console.print()
+        rows = [(name, str(value)) for name, value in start.items()]
+        console.print(table(("environment", "value"), rows, left=2))
+    console.print()
+    rows = [(name, f"{n_bytes:,}") for name, n_bytes in values["files"].items()]
+    console.print(table(("file", "bytes"), rows))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(str, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@app.command("compare", epilog="Examples\n\n[cyan]bnn runs compare 3f2a 91bc[/]")
+def compare_command(
+    first: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name.")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="The other one.")],
+    runs_dir: RunsDir = RUNS,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw both curves.", show_default=False),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two runs: the settings that differ, and the results side by side."""
+    from bnncli.training.history import settings_that_differ
+    from bnncli.training.runs import find_run
+
+    pair = find_run(first, runs_dir), find_run(second, runs_dir)
+    if pair[0].path == pair[1].path:
+        raise UsageError(f"{pair[0].path} compared with itself; give two different runs")
+    if plot is not None:
+        from bnncli.training.curves import plot_curves
+
+        plot_curves({run.name: run.metrics() for run in pair}, plot)
+        print_note(f"wrote {plot}")
+    differ = settings_that_differ(*pair)
+    results = [run.read_json("result.json") for run in pair]
+    if as_json:
+        names = [str(run.path) for run in pair]
+        print_json({"runs": names, "settings_that_differ": differ, "results": results})
+        return
+    console = stdout()
+    titles = ("", *(run.name for run in pair))
+    rows = [
+        (name, *("–" if v is None else _shown(v) for v in both)) for name, both in differ.items()
+    ]
+    keys = [*results[0], *(key for key in results[1] if key not in results[0])]
+    rows += [(key, *(_shown(result.get(key, "–")) for result in results)) for key in keys]
+    console.print(table(titles, rows))
+
+
+@app.command(
+    "summary",
+    epilog="Examples\n\n[cyan]bnn runs summary[/]\n\n[cyan]bnn runs summary 'mlp-mnist-*' --json[/]",
+)
+def summary_command(
+    pattern: Annotated[
+        str, typer.Argument(metavar="[PATTERN]", help="Runs to take; * and ? are wildcards.")
+    ] = "*",
+    runs_dir: RunsDir = RUNS,
+    as_json: AsJson = False,
+) -> None:
+    """Average finished runs that differ in their seed alone."""
+    from bnncli.training.history import summarize_seeds
+    from bnncli.training.runs import list_runs
+
+    found = summarize_seeds(list_runs(runs_dir), pattern)
+    if as_json:
+        print_json({"summaries": [asdict(summary) for summary in found]})
+        return
+    if not found:
+        print_note(f"no finished runs in {runs_dir} match {pattern}")
+        return
+    rows = [
+        (
+            summary.label,
+            str(len(summary.seeds)),
+            _plus_minus(summary.mean_test_hard_accuracy, summary.deviation),
+            f"{summary.mean_train_seconds:.1f}",
+        )
+        for summary in found
+    ]
+    stdout().print(table(("recipe or first run", "seeds", "test hard", "train s"), rows))
+
+
+def _plus_minus(mean: float, deviation: float | None) -> str:
+    spread = "" if deviation is None else f" ± {100 * deviation:.2f}"
+    return f"{100 * mean:.2f}{spread} %"

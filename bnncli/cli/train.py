@@ -1,0 +1,387 @@
+"""``bnn train``: settings from recipe, file, environment and flags; then the main job."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import ExitStack
+from pathlib import Path  # noqa: TC003 (typer reads annotations)
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bnncli.cli.console import kib, percent, print_json, print_note, stderr
+from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Force, Offline, RunsDir
+from bnncli.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from bnncli.data import ImageData
+    from bnncli.training.config import Settings
+    from bnncli.training.experiment import Outcome
+    from bnncli.training.runs import Run
+
+MODEL, DATA, TRAINING, RUN = "Model", "Data", "Training", "Run"
+
+EPILOG = """Examples
+
+[cyan]bnn train --arch smallconv --binary[/]       (on the embedded digits: no network needed)
+
+[cyan]bnn train --arch mlp --widths 256,256 --binary --data mnist[/]
+
+[cyan]bnn train --arch bnn-mlp --epochs 5 --seed 1[/]
+
+[cyan]bnn train --arch mlp --binary --print-config > mine.toml[/]
+
+[cyan]bnn train mine.toml --lr 0.003[/]"""
+
+
+def _text(flag: str, panel: str, help_text: str, **more: Any) -> Any:
+    return typer.Option(flag, rich_help_panel=panel, help=help_text, show_default=False, **more)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train", epilog=EPILOG)(train)
+
+
+def train(
+    ctx: typer.Context,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(metavar="[RECIPE]", help="A name from bnn list recipes, or a TOML file."),
+    ] = None,
+    arch: Annotated[
+        str | None, _text("--arch", MODEL, "Architecture (bnn list archs). Default: smallconv.")
+    ] = None,
+    binary: Annotated[
+        bool, typer.Option("--binary", rich_help_panel=MODEL, help="Short for --weights binary.")
+    ] = False,
+    weights: Annotated[
+        str | None, _text("--weights", MODEL, "Weight quantizer (bnn list quantizers), or float.")
+    ] = None,
+    activations: Annotated[
+        str | None, _text("--activations", MODEL, "Activation quantizer, or float.")
+    ] = None,
+    scale: Annotated[
+        str | None, _text("--scale", MODEL, "Scale of quantized weights (bnn list scales).")
+    ] = None,
+    surrogate: Annotated[
+        str | None, _text("--surrogate", MODEL, "Surrogate gradient of the weights.")
+    ] = None,
+    activation_surrogate: Annotated[
+        str | None, _text("--activation-surrogate", MODEL, "The same for the activations.")
+    ] = None,
+    norm: Annotated[str | None, _text("--norm", MODEL, "Norm (bnn list norms).")] = None,
+    widths: Annotated[
+        str | None, _text("--widths", MODEL, "Hidden layer sizes, such as 256,256.", metavar="N,…")
+    ] = None,
+    width_factor: Annotated[
+        float | None, _text("--width-factor", MODEL, "Multiply all layer sizes by this.")
+    ] = None,
+    dropout: Annotated[
+        float | None, _text("--dropout", MODEL, "Probability of dropping an activation.")
+    ] = None,
+    pixels: Annotated[
+        str | None, _text("--pixels", MODEL, "Pixel scaling: signed (default), unit or standard.")
+    ] = None,
+    data: Annotated[
+        str | None, _text("--data", DATA, "Data set (bnn data list). Default: digits.")
+    ] = None,
+    data_dir: DataDir = None,
+    validation: Annotated[
+        int | None, _text("--validation", DATA, "Training images held out for validation.")
+    ] = None,
+    split_seed: Annotated[
+        int | None, _text("--split-seed", DATA, "Seed that draws them. Default: 0.")
+    ] = None,
+    augment: Annotated[
+        str | None, _text("--augment", DATA, "Such as shift:2 or shift:4,flip. Default: none.")
+    ] = None,
+    offline: Offline = False,
+    epochs: Annotated[int | None, _text("--epochs", TRAINING, "Default: 20.")] = None,
+    batch_size: Annotated[
+        int | None, _text("--batch-size", TRAINING, "Images per step. Default: 64.")
+    ] = None,
+    optimizer: Annotated[
+        str | None, _text("--optimizer", TRAINING, "bnn list optimizers. Default: adam.")
+    ] = None,
+    lr: Annotated[
+        float | None, _text("--lr", TRAINING, "Learning rate. Default: the optimizer's own.")
+    ] = None,
+    momentum: Annotated[float | None, _text("--momentum", TRAINING, "For sgd.")] = None,
+    weight_decay: Annotated[
+        float | None, _text("--weight-decay", TRAINING, "Of real-valued weights. Default: 0.")
+    ] = None,
+    latent_clip: Annotated[
+        float | None, _text("--latent-clip", TRAINING, "Bound of latent weights. Default: 1.")
+    ] = None,
+    schedule: Annotated[
+        str | None, _text("--schedule", TRAINING, "bnn list schedules. Default: cosine.")
+    ] = None,
+    warmup: Annotated[
+        float | None, _text("--warmup", TRAINING, "Epochs of rising learning rate. Default: 0.")
+    ] = None,
+    label_smoothing: Annotated[
+        float | None, _text("--label-smoothing", TRAINING, "Default: 0.")
+    ] = None,
+    precision: Annotated[
+        str | None, _text("--precision", TRAINING, "float32 (default) or bfloat16.")
+    ] = None,
+    config: Annotated[
+        Path | None, _text("--config", RUN, "A TOML file laid over the recipe.")
+    ] = None,
+    seed: Annotated[int | None, _text("--seed", RUN, "Default: 0.", envvar="BNN_SEED")] = None,
+    device: Device = "auto",
+    threads: Annotated[
+        int | None, _text("--threads", RUN, "Threads of torch. Default: its own choice.", min=1)
+    ] = None,
+    deterministic: Annotated[
+        bool,
+        typer.Option(
+            "--deterministic", rich_help_panel=RUN, help="Refuse operations that vary (on a GPU)."
+        ),
+    ] = False,
+    runs_dir: RunsDir = RUNS,
+    force: Force = False,
+    resume: Annotated[
+        str | None, _text("--resume", RUN, "Go on with this run.", metavar="RUN")
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", rich_help_panel=RUN, help="Also write TensorBoard scalars."),
+    ] = False,
+    print_config: Annotated[
+        bool,
+        typer.Option("--print-config", rich_help_panel=RUN, help="Print the settings and stop."),
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", rich_help_panel=RUN, help="Say nothing on stderr.")
+    ] = False,
+) -> None:
+    """Train a network, freeze it to bits and evaluate what was frozen."""
+    if binary and weights not in {None, "binary"}:
+        raise UsageError(f"--binary with --weights {weights}: these contradict; give one of them")
+    if resume is not None:
+        _refuse_settings_with_resume(ctx)
+    flags = {
+        "model": {
+            "arch": arch,
+            "weights": "binary" if binary else weights,
+            "activations": activations,
+            "scale": scale,
+            "surrogate": surrogate,
+            "activation_surrogate": activation_surrogate,
+            "norm": norm,
+            "widths": None if widths is None else _parse_widths(widths),
+            "width_factor": width_factor,
+            "dropout": dropout,
+            "pixels": pixels,
+        },
+        "data": {
+            "name": data,
+            "validation": validation,
+            "split_seed": split_seed,
+            "augment": augment,
+        },
+        "train": {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "optimizer": optimizer,
+            "lr": lr,
+            "momentum": momentum,
+            "weight_decay": weight_decay,
+            "latent_clip": latent_clip,
+            "schedule": schedule,
+            "warmup_epochs": warmup,
+            "label_smoothing": label_smoothing,
+            "seed": seed,
+            "precision": precision,
+            "deterministic": deterministic or None,
+        },
+    }
+    options = {
+        "data_dir": data_dir,
+        "download": not offline,
+        "device": device,
+        "threads": threads,
+        "runs_dir": runs_dir,
+        "tensorboard": tensorboard,
+        "as_json": as_json,
+        "quiet": quiet,
+    }
+    if resume is not None:
+        _resume(resume, **options)
+        return
+    settings = merge(recipe, config, flags)
+    if print_config:
+        sys.stdout.write(settings.to_toml())
+        return
+    _start(settings, force=force, **options)
+
+
+# Options that say how to run, not what: they go with --resume.
+WITH_RESUME = {
+    *("resume", "data_dir", "offline", "device", "threads", "runs_dir"),
+    *("tensorboard", "as_json", "quiet"),
+}
+
+
+def _refuse_settings_with_resume(ctx: typer.Context) -> None:
+    for name in ctx.params:
+        source = ctx.get_parameter_source(name)
+        if name not in WITH_RESUME and source is not None and source.name == "COMMANDLINE":
+            given = "RECIPE" if name == "recipe" else "--" + name.replace("_", "-")
+            raise UsageError(
+                f"--resume with {given}: a resumed run keeps its settings; drop {given}, "
+                f"or start another run without --resume"
+            )
+
+
+def _parse_widths(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(word) for word in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"--widths {text}: expected whole numbers, such as 256,256") from error
+
+
+def merge(recipe: str | None, config: Path | None, flags: dict[str, dict[str, Any]]) -> Settings:
+    """Lay flags over the file, over the recipe, over the defaults, and resolve the result."""
+    from bnncli.recipes import settings_from
+    from bnncli.training.config import Settings, read_settings
+    from bnncli.training.experiment import resolve
+
+    settings = settings_from(recipe) if recipe else Settings()
+    if config is not None:
+        settings = read_settings(config, settings)
+    given = {
+        section: {name: value for name, value in values.items() if value is not None}
+        for section, values in flags.items()
+    }
+    return resolve(settings.updated(given))
+
+
+def _start(settings: Settings, *, runs_dir: Path, force: bool, **options: Any) -> None:
+    from bnncli.job import prepare
+    from bnncli.training.runs import new_run
+
+    if options["tensorboard"]:
+        from bnncli.training.tensorboard import check_tensorboard
+
+        check_tensorboard()
+    data = prepare(settings, data_dir=options["data_dir"], download=options["download"])
+    _train(new_run(runs_dir, settings, force=force), data, resume=False, **options)
+
+
+def _resume(name: str, *, runs_dir: Path, **options: Any) -> None:
+    from bnncli.training.experiment import load_run_data
+    from bnncli.training.runs import find_run
+
+    run = find_run(name, runs_dir)
+    if run.finished:
+        if not options["quiet"]:
+            print_note(f"{run.path} is finished; see it with: bnn eval {run.path}")
+        if options["as_json"]:
+            _print_outcome(run, finished=True, result=run.read_json("result.json"))
+        return
+    data = load_run_data(run.settings(), data_dir=options["data_dir"], download=options["download"])
+    _train(run, data, resume=run.checkpoint.exists(), **options)
+
+
+def _train(
+    run: Run,
+    data: ImageData,
+    *,
+    resume: bool,
+    device: str,
+    threads: int | None,
+    tensorboard: bool,
+    as_json: bool,
+    quiet: bool,
+    **_: Any,
+) -> None:
+    import torch
+
+    from bnncli import job
+    from bnncli.cli.progress import training_view
+    from bnncli.training.experiment import pick_device
+    from bnncli.training.signals import stop_on_signals
+
+    console = stderr()
+    chosen = pick_device(device)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    settings = run.settings()
+    if not quiet:
+        _print_header(console, settings, data, str(chosen))
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        view = training_view(console, settings.train.epochs, quiet=quiet)
+        reporters = [stack.enter_context(view)]
+        if tensorboard:
+            from bnncli.training.tensorboard import tensorboard_reporter
+
+            reporters.append(stack.enter_context(tensorboard_reporter(run.path / "tensorboard")))
+        outcome = job.train(
+            run,
+            data,
+            device=chosen,
+            command=shlex.join(["bnn", *sys.argv[1:]]),
+            resume=resume,
+            reporters=reporters,
+            should_stop=stop,
+        )
+    _report(console, run, outcome, as_json=as_json, quiet=quiet)
+
+
+def _print_header(console: Console, settings: Settings, data: ImageData, device: str) -> None:
+    model, train = settings.model, settings.train
+    console.print(
+        f"[bold]{model.arch}[/] on [bold]{data.name}[/], weights {model.weights}, activations "
+        f"{model.activations}, {train.optimizer}, seed {train.seed}, {device}"
+    )
+    console.print(
+        f"{len(data.train):,} training, {len(data.validation):,} validation, "
+        f"{len(data.test):,} test images"
+    )
+
+
+def _print_outcome(run: Run, *, finished: bool, result: dict[str, Any]) -> None:
+    settings = run.settings().to_dict()
+    values = {"run": str(run.path), "finished": finished, "settings": settings, "result": result}
+    print_json(values)
+
+
+def _report(console: Console, run: Run, outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        _print_outcome(run, finished=outcome.finished, result=outcome.result)
+    if not outcome.finished:
+        print_note(f"stopped and saved; go on with: bnn train --resume {run.path}", console)
+        raise typer.Exit(130)
+    if not quiet:
+        _print_summary(console, run, outcome.result)
+
+
+def _print_summary(console: Console, run: Run, result: dict[str, Any]) -> None:
+    print_note(f"run              {run.path}", console)
+    lines = [
+        f"best epoch       {result['best_epoch'] + 1}",
+        f"validation hard  {percent(result['validation_hard_accuracy'])}",
+        f"test hard        {percent(result['test_hard_accuracy'])}",
+    ]
+    if "packed_error" in result:
+        lines.append(f"test packed      none: {result['packed_error']}")
+    else:
+        floats, packed = result["float_bytes"], result["packed_bytes"]
+        lines += [
+            f"test packed      {percent(result['test_packed_accuracy'])}",
+            f"size             {kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less",
+        ]
+    lines += [
+        f"training         {result['train_seconds']:.1f} s",
+        f"next             bnn eval {run.path}",
+    ]
+    for line in lines:
+        print_note(line, console)

@@ -1,0 +1,234 @@
+"""Evaluate the forms of a trained network: soft, hard and packed, and where they differ.
+
+A packed model from a file is evaluated without torch; only what needs a latent model imports it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bnncli.data import find_source, load_dataset
+from bnncli.errors import UsageError
+from bnncli.native import default_backend
+from bnncli.packed import load_packed, model_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from bnncli.data import ImageData
+    from bnncli.packed import PackedModel
+    from bnncli.training.runs import Run
+
+N_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class FormResult:
+    """How one form did on the whole test set."""
+
+    form: str
+    accuracy: float
+    correct: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """One test image that the hard and the packed form put in different classes."""
+
+    index: int
+    label: int
+    hard: int
+    packed: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far the packed form is from the hard form; examples are the first few disagreements."""
+
+    n_different: int
+    max_logit_difference: float
+    examples: tuple[Disagreement, ...]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What ``bnn eval`` found on the test set of a data set."""
+
+    source: str
+    data: str
+    n_images: int
+    backend: str
+    forms: tuple[FormResult, ...]
+    float_bytes: int | None
+    packed_bytes: int
+    sample_seed: int | None
+    difference: Difference | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values; forms by their names."""
+        values = asdict(self)
+        values["forms"] = {form.pop("form"): form for form in values["forms"]}
+        return values
+
+
+def difference(
+    hard: NDArray[np.float32], packed: NDArray[np.float32], labels: NDArray[np.int64]
+) -> Difference:
+    """Compare two forms' logits image by image.
+
+    Shape: (n, classes), (n, classes), (n,).
+    """
+    hard_class, packed_class = hard.argmax(axis=1), packed.argmax(axis=1)
+    different = np.flatnonzero(hard_class != packed_class)
+    return Difference(
+        n_different=len(different),
+        max_logit_difference=float(np.abs(hard - packed).max()),
+        examples=tuple(
+            Disagreement(int(i), int(labels[i]), int(hard_class[i]), int(packed_class[i]))
+            for i in different[:N_EXAMPLES]
+        ),
+    )
+
+
+def freeze_run(model: nn.Sequential, run: Run, *, sample_seed: int | None = None) -> PackedModel:
+    """Freeze a run's model, with what it was made from as metadata."""
+    from bnncli.freeze import float_bytes, freeze
+
+    settings = run.settings()
+    metadata = {
+        "run": run.name,
+        "arch": settings.model.arch,
+        "data": settings.data.name,
+        "weights": settings.model.weights or "float",
+        "activations": settings.model.activations or "float",
+        "float_bytes": str(float_bytes(model)),
+    }
+    if sample_seed is not None:
+        metadata["sample_seed"] = str(sample_seed)
+    return freeze(model, sample_seed=sample_seed, metadata=metadata)
+
+
+def evaluate_file(
+    path: Path, *, data_name: str | None, data_dir: Path | None, download: bool
+) -> Evaluation:
+    """Evaluate a packed model's file on a test set, by default that of its own data set."""
+    packed = load_packed(path)
+    own = packed.metadata.get("data")
+    name = data_name or own
+    if name is None:
+        raise UsageError(f"{path}: does not say what it was trained on; give --data NAME")
+    if own is not None:
+        _check_same_task(own, name)
+    data = load_dataset(name, data_dir=data_dir, download=download)
+    result, _ = packed_form(packed, data)
+    floats, seed = packed.metadata.get("float_bytes"), packed.metadata.get("sample_seed")
+    return Evaluation(
+        source=str(path),
+        data=name,
+        n_images=len(data.test),
+        backend=default_backend().name,
+        forms=(result,),
+        float_bytes=None if floats is None else int(floats),
+        packed_bytes=model_size(packed).total,
+        sample_seed=None if seed is None else int(seed),
+        difference=None,
+    )
+
+
+def evaluate_run(
+    run: Run,
+    *,
+    device: torch.device,
+    data_name: str | None = None,
+    data_dir: Path | None = None,
+    download: bool = False,
+    sample_seed: int | None = None,
+) -> Evaluation:
+    """Evaluate a run's best weights on the whole test set in every form.
+
+    The packed form is the run's own file. With ``sample_seed`` the weights are drawn once at
+    random instead, hard and packed alike.
+    """
+    from bnncli.freeze import float_bytes, sampled_model
+    from bnncli.training.experiment import load_run_model
+
+    own = run.settings().data.name
+    name = data_name or own
+    _check_same_task(own, name)
+    data = load_dataset(name, data_dir=data_dir, download=download)
+    model = load_run_model(run, data)
+    if sample_seed is None:
+        packed = load_packed(run.packed) if run.packed.exists() else freeze_run(model, run)
+    else:
+        packed = freeze_run(model, run, sample_seed=sample_seed)
+    hard_model = model if sample_seed is None else sampled_model(model, sample_seed).eval()
+    soft, _ = latent_form(model.to(device), data, "soft")
+    hard, hard_logits = latent_form(hard_model.to(device), data, "hard")
+    result, packed_logits = packed_form(packed, data)
+    return Evaluation(
+        source=str(run.path),
+        data=name,
+        n_images=len(data.test),
+        backend=default_backend().name,
+        forms=(soft, hard, result),
+        float_bytes=float_bytes(model),
+        packed_bytes=model_size(packed).total,
+        sample_seed=sample_seed,
+        difference=difference(hard_logits, packed_logits, data.test.labels),
+    )
+
+
+def packed_form(packed: PackedModel, data: ImageData) -> tuple[FormResult, NDArray[np.float32]]:
+    """Evaluate a packed model on the test set with the default backend."""
+    plan = packed.plan(default_backend())
+    return _timed("packed", plan.logits, data)
+
+
+def latent_form(
+    model: nn.Module, data: ImageData, form: str
+) -> tuple[FormResult, NDArray[np.float32]]:
+    """Evaluate a latent model on the test set in its soft or hard form."""
+    import torch
+
+    from bnncli.training.evaluate import model_logits
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return model_logits(model, torch.from_numpy(images), form=form).numpy()
+
+    return _timed(form, logits, data)
+
+
+def _timed(
+    form: str,
+    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
+    data: ImageData,
+) -> tuple[FormResult, NDArray[np.float32]]:
+    logits(data.test.images[:1])  # the first call also loads and plans
+    began = time.perf_counter()
+    values = logits(data.test.images)
+    seconds = time.perf_counter() - began
+    correct = int((values.argmax(axis=1) == data.test.labels).sum())
+    n = len(data.test)
+    return FormResult(form, correct / n, correct, n / seconds), values
+
+
+def _check_same_task(own: str, other: str) -> None:
+    """Refuse a data set whose images or classes do not fit the network."""
+    trained, given = find_source(own), find_source(other)
+    fits = trained.image_shape == given.image_shape
+    if not fits or len(trained.classes) != len(given.classes):
+        raise UsageError(
+            f"--data {other}: images {given.image_shape} in {len(given.classes)} classes, but the "
+            f"model was trained on {own}: {trained.image_shape} in {len(trained.classes)}; "
+            f"give a data set of that shape"
+        )

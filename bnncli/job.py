@@ -1,0 +1,144 @@
+"""The main job end to end: check, train, freeze, evaluate what runs."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from bnncli.errors import BnnError, UsageError
+from bnncli.forms import freeze_run, packed_form
+from bnncli.freeze import float_bytes
+from bnncli.native import backend_name
+from bnncli.optim import make_optimizer
+from bnncli.packed import model_size, save_packed
+from bnncli.training.environment import environment
+from bnncli.training.experiment import (
+    Outcome,
+    build,
+    load_run_data,
+    load_run_model,
+    run_training,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import torch
+
+    from bnncli.data import ImageData
+    from bnncli.training.config import Settings
+    from bnncli.training.records import Reporter
+    from bnncli.training.runs import Run
+
+
+def prepare(settings: Settings, *, data_dir: Path | None, download: bool) -> ImageData:
+    """Load the data of resolved settings and refuse settings that cannot be trained.
+
+    Everything a user can get wrong is found here, before a run directory is made.
+    """
+    data = load_run_data(settings, data_dir=data_dir, download=download)
+    train = settings.train
+    if len(data.validation) == 0:
+        raise UsageError("validation=0: the best epoch is chosen on it; give at least one image")
+    if len(data.train) < train.batch_size:
+        raise UsageError(
+            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
+            f"give a smaller --batch-size"
+        )
+    make_optimizer(
+        build(settings, data),
+        train.optimizer,
+        lr=train.lr,
+        momentum=train.momentum,
+        weight_decay=train.weight_decay,
+        latent_clip=train.latent_clip,
+    )
+    return data
+
+
+def train(
+    run: Run,
+    data: ImageData,
+    *,
+    device: torch.device,
+    command: str,
+    resume: bool = False,
+    reporters: Sequence[Reporter] = (),
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train a run, freeze its best model to ``model.bnn`` and evaluate what was frozen."""
+    record_start(run, device=device, command=command, resume=resume)
+    outcome = run_training(
+        run, data, device=device, resume=resume, reporters=reporters, should_stop=should_stop
+    )
+    if not outcome.finished:
+        return outcome
+    result = {**outcome.result, **pack(run, data)}
+    run.write_json("result.json", result)
+    return Outcome(True, result)
+
+
+def pack(run: Run, data: ImageData) -> dict[str, Any]:
+    """Freeze a trained run, save the packed model and evaluate it on the test set.
+
+    A network without a packed form says so under ``packed_error``; its run is whole without it.
+    """
+    model = load_run_model(run, data)
+    began = time.perf_counter()
+    try:
+        packed = freeze_run(model, run)
+    except BnnError as error:
+        return {"packed_error": str(error)}
+    save_packed(packed, run.packed, force=True)
+    form, _ = packed_form(packed, data)
+    return {
+        "test_packed_accuracy": form.accuracy,
+        "float_bytes": float_bytes(model),
+        "packed_bytes": model_size(packed).total,
+        "pack_seconds": time.perf_counter() - began,
+    }
+
+
+def record_start(run: Run, *, device: torch.device, command: str, resume: bool) -> None:
+    """Write what a run starts on; a resumed run keeps what it ran on before."""
+    starts = run.read_json("env.json").get("starts", []) if resume else []
+    starts.append(
+        {
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "command": command,
+            "device": str(device),
+            "kernels": backend_name(),
+            **environment(),
+        }
+    )
+    run.write_json("env.json", {"starts": starts})
+
+
+def write_packed(
+    run: Run,
+    output: Path | None,
+    *,
+    sample_seed: int | None,
+    force: bool,
+    data_dir: Path | None,
+    download: bool,
+) -> dict[str, Any]:
+    """Freeze a run's best weights into a file; give its name and sizes."""
+    name = "model.bnn" if sample_seed is None else f"model-sample-{sample_seed}.bnn"
+    path = run.path / name if output is None else output
+    if path.exists() and not force:
+        raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
+    data = load_run_data(run.settings(), data_dir=data_dir, download=download)
+    model = load_run_model(run, data)
+    packed = freeze_run(model, run, sample_seed=sample_seed)
+    save_packed(packed, path, force=force)
+    return {
+        "run": str(run.path),
+        "file": str(path),
+        "sample_seed": sample_seed,
+        "float_bytes": float_bytes(model),
+        "packed_bytes": model_size(packed).total,
+        "file_bytes": path.stat().st_size,
+    }

@@ -1,0 +1,124 @@
+"""Everything that has a registered name, with a line about each; torch is imported where needed."""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bnncli.errors import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered name and what it stands for."""
+
+    name: str
+    summary: str
+
+
+def _first_line(documented: object) -> str:
+    return (inspect.getdoc(documented) or "").split("\n", 1)[0].rstrip(".")
+
+
+def _archs() -> list[Entry]:
+    from bnncli.models import ARCHS
+
+    return [Entry(arch.name, arch.summary) for arch in ARCHS.values()]
+
+
+def _data() -> list[Entry]:
+    from bnncli.data import SOURCES
+
+    return [
+        Entry(
+            source.name,
+            f"{source.n_train:,} + {source.n_test:,} images "
+            f"{'x'.join(map(str, source.image_shape))}, {len(source.classes)} classes",
+        )
+        for source in SOURCES.values()
+    ]
+
+
+def _quantizers() -> list[Entry]:
+    from bnncli.quantizers import QUANTIZERS
+
+    summaries = [Entry(name, preset.summary) for name, preset in QUANTIZERS.items()]
+    return [Entry("float", "real numbers, not quantized"), *summaries]
+
+
+def _surrogates() -> list[Entry]:
+    from bnncli.quantizers import SURROGATES
+
+    return [Entry(name, _first_line(kind)) for name, kind in SURROGATES.items()]
+
+
+def _scales() -> list[Entry]:
+    from bnncli.quantizers import SCALES
+
+    return [Entry(name, _first_line(type(scale))) for name, scale in SCALES.items()]
+
+
+def _norms() -> list[Entry]:
+    from bnncli.norms import NORMS
+
+    return [
+        Entry(name, _first_line(kind) if inspect.isclass(kind) else "no norm")
+        for name, kind in NORMS.items()
+    ]
+
+
+def _optimizers() -> list[Entry]:
+    from bnncli.optim import OPTIMIZERS
+
+    return [
+        Entry(name, f"{preset.summary}; default rate {preset.lr:g}")
+        for name, preset in OPTIMIZERS.items()
+    ]
+
+
+def _schedules() -> list[Entry]:
+    from bnncli.training.schedules import SCHEDULES
+
+    return [Entry(name, _first_line(schedule)) for name, schedule in SCHEDULES.items()]
+
+
+def _recipes() -> list[Entry]:
+    from bnncli.recipes import find_recipe, recipe_names
+
+    return [Entry(name, find_recipe(name).about) for name in recipe_names()]
+
+
+def _augmentations() -> list[Entry]:
+    from bnncli.data.augment import FORMS
+
+    return [Entry(name, form) for name, form in FORMS.items()]
+
+
+KINDS: dict[str, Callable[[], list[Entry]]] = {
+    "archs": _archs,
+    "data": _data,
+    "quantizers": _quantizers,
+    "surrogates": _surrogates,
+    "scales": _scales,
+    "norms": _norms,
+    "optimizers": _optimizers,
+    "schedules": _schedules,
+    "augmentations": _augmentations,
+    "recipes": _recipes,
+}
+
+
+def entries(kind: str, pattern: str = "*") -> list[Entry]:
+    """List the names of a kind that match a wildcard pattern; none at all is an error."""
+    if kind not in KINDS:
+        raise unknown_name("kind of name", kind, KINDS)
+    everything = KINDS[kind]()
+    found = [entry for entry in everything if fnmatch.fnmatchcase(entry.name, pattern)]
+    if everything and not found:
+        raise unknown_name(f"name among {kind}", pattern, [entry.name for entry in everything])
+    return found
