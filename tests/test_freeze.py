@@ -194,13 +194,14 @@ def test_rms_norm_keeps_binary_signs(backend):
     assert np.array_equal(freeze(model).logits(images, backend), hard_logits(model, images))
 
 
-def test_norm_after_flatten_follows_the_packed_order(backend):
+@pytest.mark.parametrize("norm", [BatchNorm, RMSNorm])
+def test_norm_after_flatten_follows_the_packed_order(norm, backend):
     torch.manual_seed(0)
     binary = make_quantizer("binary")
     model = nn.Sequential(
         Pixels("signed", 3),
         nn.Flatten(),
-        BatchNorm(3 * 4 * 2),
+        norm(3 * 4 * 2),
         QuantLinear(24, 6, weight_quantizer=binary, input_quantizer=binary),
         nn.Flatten(),
     )
@@ -240,6 +241,15 @@ def test_a_sample_is_plus_one_with_the_hard_sigmoid_probability():
     assert set(sample.unique().tolist()) == {-1.0, 1.0}
     # The mean of the sample is the latent weight; 0.02 is over four standard deviations.
     assert torch.allclose(sample.mean(dim=1), torch.tensor([-0.5, 0.2, 1.0]), atol=0.02)
+
+
+@pytest.mark.parametrize("weights", ["binary", "ternary"])
+def test_a_sample_keeps_the_scale_of_the_latent_weights(weights):
+    quantizer = make_quantizer(weights, scale="mean-abs-per-output")
+    layer = QuantLinear(50, 4, weight_quantizer=quantizer)
+    codes, scale = quantizer.codes(layer.weight, torch.Generator().manual_seed(2))
+    sampled = sampled_model(nn.Sequential(layer), 2)[0]
+    assert torch.equal(sampled.weight_quantizer(sampled.weight), quantizer.levels(codes, scale))
 
 
 def test_freezing_changes_nothing_of_the_model():
