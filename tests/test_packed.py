@@ -68,6 +68,7 @@ def test_threshold_refuses_a_diverged_norm(value):
 
 
 def run(steps, x):
+    x = x.copy()  # steps may overwrite floats
     for step in steps:
         x = step.bind(BACKEND)(x)
     return x
@@ -201,6 +202,7 @@ def small_model():
 def test_logits_are_sums_of_signed_pixels_in_any_batch_size():
     model = small_model()
     images = np.random.default_rng(1).integers(0, 256, (11, 3, 2, 2), dtype=np.uint8)
+    images.setflags(write=False)
     rows = images.transpose(0, 2, 3, 1).reshape(11, -1).astype(np.float32)
     expected = rows @ unpack_signs(model.steps[2].words, 12).T
     for batch_size in (1, 4, 11, 100):

@@ -1,7 +1,7 @@
 """Steps without weight matrices: pixels, norms, activations, pooling, changes of form.
 
 Each float operation is rounded separately, in the order that the torch modules use, so that both
-give the same bits.
+give the same bits. Affine, RMSNorm and ReLU work in place: new memory would cost more than they.
 """
 
 # ruff: noqa: RUF009 (array(), integer() and real() each make a new dataclass field)
@@ -84,9 +84,9 @@ class Affine(Step):
         """Give the function."""
 
         def run(x: Array) -> Array:
-            y = x * self.gain
-            y += self.offset
-            return y
+            x *= self.gain
+            x += self.offset
+            return x
 
         return run
 
@@ -111,9 +111,9 @@ class RMSNorm(Step):
 
         def run(x: Array) -> Array:
             mean_square = np.square(x).mean(axis=-1, keepdims=True)
-            y: Array = x * (np.float32(1) / np.sqrt(mean_square + np.float32(self.eps)))
-            y *= self.weight
-            return y
+            x *= np.float32(1) / np.sqrt(mean_square + np.float32(self.eps))
+            x *= self.weight
+            return x
 
         return run
 
@@ -132,7 +132,7 @@ class ReLU(Step):
 
     def bind(self, backend: Backend) -> Run:
         """Give the function."""
-        return lambda x: np.maximum(x, np.float32(0))
+        return lambda x: np.maximum(x, np.float32(0), out=x)
 
 
 @register

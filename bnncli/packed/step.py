@@ -133,7 +133,10 @@ class Step(ABC):
 
     @abstractmethod
     def bind(self, backend: Backend) -> Run:
-        """Prepare the weights for a backend and give the function that computes the step."""
+        """Prepare the weights for a backend and give the function that computes the step.
+
+        The function may overwrite float activations that it is given, never pixels or words.
+        """
 
     def arrays(self) -> dict[str, Array]:
         """Give the array fields by name."""
