@@ -133,7 +133,7 @@ class Trainer:
             step_seconds=progress.step_seconds,
             validation_seconds=now - validation_began,
         )
-        is_best = hard > progress.best_accuracy
+        is_best = hard >= progress.best_accuracy  # of equals the one trained longer
         if is_best:
             progress.best_accuracy, progress.best_epoch = hard, epoch
         progress.loss_sum, progress.correct = 0.0, 0
