@@ -14,7 +14,8 @@ from cffi import FFI
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "kernels/include/bnn_kernels.h"
 SOURCES = [
-    f"kernels/src/{name}.c" for name in ("dispatch", "pack", "xor_gemm", "sign_gemm", "conv")
+    f"kernels/src/{name}.c"
+    for name in ("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv")
 ]
 
 

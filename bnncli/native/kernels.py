@@ -90,9 +90,27 @@ class _Layouts:
         _lib.bnn_panels_pack(_pointer(self._words, "uint64_t"), n_rows, n_words, out)
         return out
 
+    def for_sums(self, isa: Any) -> tuple[Any, Any]:
+        """Return the masks and the codes, of which the instruction set reads only one."""
+        if _lib.bnn_sign_reads_codes(isa, self._words.shape[0]):
+            return _ffi.NULL, self.codes
+        return self.masks, _ffi.NULL
+
+    @cached_property
+    def codes(self) -> Any:
+        """Point to 32 weight bits each of 64 outputs side by side, for sums by table."""
+        n_rows = self._words.shape[0]
+        lanes = _lib.BNN_MASK_LANES
+        n_codes = -(-n_rows // lanes) * lanes * -(-self._taps * self._bits_per_tap // 32)
+        out = _pointer(_aligned_words(n_codes // 2), "uint32_t")
+        _lib.bnn_codes_pack(
+            _pointer(self._words, "uint64_t"), n_rows, self._taps, self._bits_per_tap, out
+        )
+        return out
+
     @cached_property
     def masks(self) -> Any:
-        """Point to the weight bits of 64 outputs side by side, for sums of floats."""
+        """Point to single weight bits of 64 outputs side by side, for sums of floats."""
         n_rows = self._words.shape[0]
         lanes = _lib.BNN_MASK_LANES
         n_masks = -(-n_rows // lanes) * self._taps * self._bits_per_tap
@@ -217,7 +235,7 @@ class CBackend:
             self._isa,
             _pointer(x, "float"),
             *x.shape,
-            _layouts("sign_gemm", b).masks,
+            *_layouts("sign_gemm", b).for_sums(self._isa),
             b.n_rows,
             _pointer(out, "float"),
         )
@@ -272,7 +290,7 @@ class CBackend:
             self._isa,
             _conv_shape(x, b, geometry),
             _pointer(x, "float"),
-            _layouts("sign_conv2d", b).masks,
+            *_layouts("sign_conv2d", b).for_sums(self._isa),
             _pointer(out, "float"),
         )
         _check_memory("sign_conv2d", status)

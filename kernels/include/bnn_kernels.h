@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
-#define BNN_MASK_LANES 64  /* outputs side by side in one panel of sign masks */
+#define BNN_MASK_LANES 64  /* outputs side by side in one panel of masks or codes */
 
 /* One instruction set: ref, scalar, avx2, avx512, neon. */
 typedef struct bnn_isa bnn_isa;
@@ -34,6 +34,14 @@ void bnn_panels_pack(const uint64_t *weights, size_t outputs, size_t words, uint
 void bnn_masks_pack(const uint64_t *weights, size_t outputs, size_t taps, size_t bits,
                     uint64_t *masks);
 
+/* The same bits as codes [ceil(outputs / 64)][ceil(taps * bits / 32)][64]: bit i of a code is the
+ * weight bit at position i of its 32; positions beyond the last are 0. */
+void bnn_codes_pack(const uint64_t *weights, size_t outputs, size_t taps, size_t bits,
+                    uint32_t *codes);
+
+/* Whether sums of floats for so many outputs are read from codes (1) or from masks (0). */
+int bnn_sign_reads_codes(const bnn_isa *isa, size_t outputs);
+
 /* a (rows, words), panels -> out (rows, outputs) = n_bits - 2 * popcount(a ^ b). */
 void bnn_gemm_xor(const bnn_isa *isa, const uint64_t *a, size_t rows, size_t words,
                   const uint64_t *panels, size_t outputs, int32_t n_bits, int32_t *out);
@@ -43,9 +51,10 @@ void bnn_gemm_threshold(const bnn_isa *isa, const uint64_t *a, size_t rows, size
                         const uint64_t *panels, size_t outputs, int32_t n_bits,
                         const int32_t *thresholds, uint64_t *out);
 
-/* x (rows, k), masks -> out (rows, outputs) = sum of +x or -x. */
+/* x (rows, k), weights -> out (rows, outputs) = sum of +x or -x. Of masks and codes only the one
+ * that bnn_sign_reads_codes names is read; the other may be NULL. */
 void bnn_gemm_sign(const bnn_isa *isa, const float *x, size_t rows, size_t k,
-                   const uint64_t *masks, size_t outputs, float *out);
+                   const uint64_t *masks, const uint32_t *codes, size_t outputs, float *out);
 
 /* NHWC input, zero padding: a padded position adds 0 to the dot product. */
 typedef struct {
@@ -60,6 +69,6 @@ int bnn_conv_threshold(const bnn_isa *isa, const bnn_conv_shape *shape, const ui
                        const uint64_t *panels, const int32_t *thresholds, uint64_t *out);
 /* x (batch, height, width, channels) -> out (batch, out_h, out_w, outputs). */
 int bnn_conv_sign(const bnn_isa *isa, const bnn_conv_shape *shape, const float *x,
-                  const uint64_t *masks, float *out);
+                  const uint64_t *masks, const uint32_t *codes, float *out);
 
 #endif

@@ -65,6 +65,9 @@ struct bnn_isa {
     void (*xor_dot)(const bnn_xor_job *job, int32_t *out, size_t stride);
     void (*xor_threshold)(const bnn_xor_job *job, uint8_t *out, size_t stride); /* bytes */
     void (*sign_dot)(const bnn_sign_job *job, float *out, size_t stride);
+    /* The whole product from codes, or NULL. */
+    void (*sign_rows)(const float *x, size_t rows, size_t k, const uint32_t *codes,
+                      size_t outputs, float *out);
 };
 
 #define BNN_DECLARE(SUFFIX)                                                           \
@@ -78,6 +81,8 @@ BNN_DECLARE(scalar)
 #if BNN_X86
 BNN_DECLARE(avx2)
 BNN_DECLARE(avx512)
+void bnn_sign_rows_avx512(const float *x, size_t rows, size_t k, const uint32_t *codes,
+                          size_t outputs, float *out);
 #endif
 #if BNN_NEON
 BNN_DECLARE(neon)

@@ -221,7 +221,7 @@ int bnn_conv_threshold(const bnn_isa *isa, const bnn_conv_shape *shape, const ui
 }
 
 int bnn_conv_sign(const bnn_isa *isa, const bnn_conv_shape *shape, const float *x,
-                  const uint64_t *masks, float *out) {
+                  const uint64_t *masks, const uint32_t *codes, float *out) {
     plan p;
     int failed = plan_init(&p, shape, shape->channels * sizeof *x);
     size_t pixels = shape->batch * p.y.size * p.x.size;
@@ -229,7 +229,7 @@ int bnn_conv_sign(const bnn_isa *isa, const bnn_conv_shape *shape, const float *
         size_t count = bnn_min(p.block, pixels - first);
         gather(&p, shape, x, first, count);
         bnn_gemm_sign(isa, (const float *)(const void *)p.rows, count, p.row_bytes / sizeof *x,
-                      masks, shape->outputs, out + first * shape->outputs);
+                      masks, codes, shape->outputs, out + first * shape->outputs);
     }
     plan_free(&p);
     return failed ? -1 : 0;

@@ -1,18 +1,18 @@
 /* The instruction sets that are compiled in, and which of them this CPU can run. */
 #include "bnn_isa.h"
 
-#define BNN_TABLE(SUFFIX)                                                                    \
+#define BNN_TABLE(SUFFIX, SIGN_ROWS)                                                         \
     {                                                                                        \
         #SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX, bnn_xor_threshold_##SUFFIX,  \
-            bnn_sign_dot_##SUFFIX                                                            \
+            bnn_sign_dot_##SUFFIX, SIGN_ROWS                                                 \
     }
 
-static const bnn_isa isa_ref = BNN_TABLE(ref);
-static const bnn_isa isa_scalar = BNN_TABLE(scalar);
+static const bnn_isa isa_ref = BNN_TABLE(ref, NULL);
+static const bnn_isa isa_scalar = BNN_TABLE(scalar, NULL);
 
 #if BNN_X86
-static const bnn_isa isa_avx2 = BNN_TABLE(avx2);
-static const bnn_isa isa_avx512 = BNN_TABLE(avx512);
+static const bnn_isa isa_avx2 = BNN_TABLE(avx2, NULL);
+static const bnn_isa isa_avx512 = BNN_TABLE(avx512, bnn_sign_rows_avx512);
 
 static int cpu_has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
@@ -25,7 +25,7 @@ static int cpu_has_avx512(void) {
 }
 #endif
 #if BNN_NEON
-static const bnn_isa isa_neon = BNN_TABLE(neon);
+static const bnn_isa isa_neon = BNN_TABLE(neon, NULL);
 #endif
 
 const bnn_isa *bnn_isa_find(const char *name) {

@@ -115,3 +115,22 @@ void bnn_masks_pack(const uint64_t *weights, size_t outputs, size_t taps, size_t
         }
     }
 }
+
+void bnn_codes_pack(const uint64_t *weights, size_t outputs, size_t taps, size_t bits,
+                    uint32_t *codes) {
+    size_t tap_words = bnn_words_for(bits);
+    size_t groups = (taps * bits + 31) / 32;
+    for (size_t first = 0; first < outputs; first += BNN_MASK_LANES) {
+        uint32_t *panel = codes + first * groups;
+        memset(panel, 0, groups * BNN_MASK_LANES * sizeof *panel);
+        size_t lanes = bnn_min(BNN_MASK_LANES, outputs - first);
+        for (size_t lane = 0; lane < lanes; lane++) {
+            const uint64_t *row = weights + (first + lane) * taps * tap_words;
+            for (size_t at = 0; at < taps * bits; at++) {
+                uint64_t word = bnn_load64(row + at / bits * tap_words + at % bits / 64);
+                uint32_t bit = (uint32_t)(word >> (at % bits % 64) & 1);
+                panel[at / 32 * BNN_MASK_LANES + lane] |= bit << (at % 32);
+            }
+        }
+    }
+}

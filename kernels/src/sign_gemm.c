@@ -1,7 +1,8 @@
 /* Sums of +x or -x: rows of floats against panels of 64 outputs.
  *
- * A mask holds one weight bit of 64 outputs, so the lanes are outputs. Every path adds in the
- * same order, blocks of BNN_SIGN_BLOCK positions and then the blocks, so all agree bit for bit.
+ * A mask holds one weight bit of 64 outputs, so the lanes are outputs. Every path here adds in
+ * the same order, blocks of BNN_SIGN_BLOCK positions and then the blocks, so all agree bit for
+ * bit. For many outputs AVX-512 takes sign_table.c instead.
  */
 #include "bnn_isa.h"
 
@@ -192,8 +193,16 @@ void bnn_sign_dot_neon(const bnn_sign_job *job, float *out, size_t stride) {
 
 /* -- driver --------------------------------------------------------------------------------- */
 
+int bnn_sign_reads_codes(const bnn_isa *isa, size_t outputs) {
+    return isa->sign_rows && outputs > 32; /* fewer outputs do not repay the tables */
+}
+
 void bnn_gemm_sign(const bnn_isa *isa, const float *x, size_t rows, size_t k,
-                   const uint64_t *masks, size_t outputs, float *out) {
+                   const uint64_t *masks, const uint32_t *codes, size_t outputs, float *out) {
+    if (bnn_sign_reads_codes(isa, outputs)) {
+        isa->sign_rows(x, rows, k, codes, outputs, out);
+        return;
+    }
     for (size_t row = 0; row < rows; row += BNN_SIGN_ROWS)
         for (size_t first = 0; first < outputs; first += BNN_MASK_LANES)
             for (size_t start = 0; start < k; start += BNN_SIGN_BLOCK) {

@@ -87,6 +87,7 @@ typedef struct {
     bnn_conv_shape s;
     size_t taps, tap_words, pixels, out_h, out_w;
     uint64_t *a, *weights, *panels, *masks;
+    uint32_t *codes;
     float *x;
     int32_t *thresholds;
     int64_t *dots, *sums; /* expected */
@@ -131,6 +132,8 @@ static void task_init(task *t, int is_gemm) {
     t->thresholds = random_thresholds(s->outputs);
     t->panels = allocate((s->outputs + 31) / 32 * 32 * words * sizeof *t->panels);
     t->masks = allocate((s->outputs + 63) / 64 * t->taps * s->channels * sizeof *t->masks);
+    t->codes = allocate((s->outputs + 63) / 64 * 64 * ((t->taps * s->channels + 31) / 32) * 4);
+    bnn_codes_pack(t->weights, s->outputs, t->taps, s->channels, t->codes);
     bnn_panels_pack(t->weights, s->outputs, words, t->panels);
     bnn_masks_pack(t->weights, s->outputs, t->taps, s->channels, t->masks);
     t->dots = allocate(t->pixels * s->outputs * sizeof *t->dots);
@@ -147,6 +150,7 @@ static void task_free(task *t) {
     free(t->thresholds);
     free(t->panels);
     free(t->masks);
+    free(t->codes);
     free(t->dots);
     free(t->sums);
 }
@@ -162,10 +166,11 @@ static void task_check(const task *t, const bnn_isa *isa, int is_gemm) {
         bnn_gemm_xor(isa, t->a, t->pixels, t->tap_words, t->panels, s->outputs, n_bits, dots);
         bnn_gemm_threshold(isa, t->a, t->pixels, t->tap_words, t->panels, s->outputs, n_bits,
                            t->thresholds, bits);
-        bnn_gemm_sign(isa, t->x, t->pixels, s->channels, t->masks, s->outputs, sums);
+        bnn_gemm_sign(isa, t->x, t->pixels, s->channels, t->masks, t->codes, s->outputs,
+                      sums);
     } else if (bnn_conv_xor(isa, s, t->a, t->panels, dots) ||
                bnn_conv_threshold(isa, s, t->a, t->panels, t->thresholds, bits) ||
-               bnn_conv_sign(isa, s, t->x, t->masks, sums)) {
+               bnn_conv_sign(isa, s, t->x, t->masks, t->codes, sums)) {
         exit(3);
     }
     for (size_t i = 0; i < cells; i++) {
