@@ -23,6 +23,7 @@ from bnncli.training.experiment import (
     pixel_statistics,
     resolve,
     run_training,
+    uses_bfloat16,
 )
 from bnncli.training.runs import find_run, list_runs, new_run, settings_hash
 from bnncli.training.schedules import SCHEDULES, factors_at
@@ -300,6 +301,22 @@ def test_devices_that_are_not_here_are_usage_errors():
     assert pick_device("auto").type in {"cpu", "cuda"}
     with pytest.raises(UsageError, match="device 'warp' cannot be used here"):
         pick_device("warp")
+
+
+def test_precision_auto_is_one_of_the_two():
+    assert not uses_bfloat16("float32", CPU)
+    assert uses_bfloat16("bfloat16", CPU)
+    assert uses_bfloat16("auto", CPU) in {True, False}
+
+
+def test_bfloat16_changes_training_but_not_the_type_of_the_weights(tmp_path):
+    weights = []
+    for precision in ("float32", "bfloat16"):
+        run = new_run(tmp_path, toy_settings(precision=precision, epochs=1), force=False)
+        run_training(run, toy_data(), device=CPU)
+        weights.append(run.load_checkpoint()["model"])
+    assert all(w.dtype == weights[0][k].dtype for k, w in weights[1].items())
+    assert not torch.equal(weights[0]["fc1.weight"], weights[1]["fc1.weight"])
 
 
 def test_label_smoothing_and_weight_decay_change_training(tmp_path):

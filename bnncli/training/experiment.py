@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from bnncli.training.runs import Run
 
 QUANTIZATION_FIELDS = ("weights", "activations", "scale", "surrogate", "activation_surrogate")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "auto")
 SAVE_EVERY_SECONDS = 5.0
 
 
@@ -105,6 +105,19 @@ def pick_device(name: str) -> torch.device:
             f"give auto, cpu or cuda"
         ) from error
     return device
+
+
+def uses_bfloat16(precision: str, device: torch.device) -> bool:
+    """Tell whether layers multiply in bfloat16 here; ``auto`` does where that is fast.
+
+    Sums, norms, latent weights and all evaluation stay float32; ±1 is exact in either.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    # The kernels check the processor (AVX-512 BF16 or AMX); elsewhere bfloat16 is emulated.
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @dataclass
@@ -201,6 +214,7 @@ def run_training(
         progress=progress,
         reporters=[log, *reporters],
         should_stop=should_stop,
+        bfloat16=uses_bfloat16(train.precision, device),
     )
     if resume:
         log.restore()

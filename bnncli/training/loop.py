@@ -39,6 +39,7 @@ class Trainer:
     progress: Progress
     reporters: list[Reporter]
     should_stop: Callable[[], bool] = lambda: False
+    bfloat16: bool = False
 
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
@@ -77,9 +78,7 @@ class Trainer:
         labels = self.labels.index_select(0, chosen).to(self.device)
         began = time.perf_counter()
         self._set_rates()
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"
-        ):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
         self.optimizer.zero_grad(set_to_none=True)
