@@ -23,7 +23,7 @@ from bnncli.packed import NumpyBackend, load_packed, model_size, save_packed
 from bnncli.quantizers import Quantizer, make_quantizer
 from bnncli.quantizers.grids import BinaryGrid
 
-# Where there are no C kernels the default is numpy too, and the ids say so.
+# Where there are no C kernels the default is numpy too; tests/test_native.py says so.
 BACKENDS = {backend.name: backend for backend in (NumpyBackend(), default_backend())}
 TOLERANCE = 2e-5  # of the largest logit: float32 sums in another order
 
@@ -38,11 +38,6 @@ NETS = {
 }
 WEIGHTS = ["float", "binary", "binaryconnect-stochastic", "ternary"]
 ACTIVATIONS = ["float", "binary", "ternary"]
-
-
-@pytest.fixture(params=list(BACKENDS))
-def backend(request):
-    return BACKENDS[request.param]
 
 
 def randomize(model: nn.Module, seed: int) -> None:
@@ -98,6 +93,16 @@ def hard_logits(model, images):
         return model(torch.from_numpy(images)).numpy()
 
 
+def check_equal(packed, hard, images):
+    for name, backend in BACKENDS.items():
+        assert np.array_equal(packed.logits(images, backend), hard), name
+
+
+def check_close(packed, hard, images):
+    for backend in BACKENDS.values():
+        assert_close(packed.logits(images, backend), hard)
+
+
 def assert_close(packed, hard):
     assert np.abs(packed - hard).max() <= TOLERANCE * np.abs(hard).max()
     near = np.sort(hard, axis=1)
@@ -110,36 +115,36 @@ def assert_close(packed, hard):
 @pytest.mark.parametrize("activations", ["binary", "ternary"])
 @pytest.mark.parametrize("weights", ["binary", "binaryconnect-stochastic"])
 @pytest.mark.parametrize("name", NETS)
-def test_integer_exact_models_agree_bit_for_bit(name, weights, activations, norm, backend):
+def test_integer_exact_models_agree_bit_for_bit(name, weights, activations, norm):
     model = net(name, weights, activations, norm, scale="none")
     images = images_for(name)
-    assert np.array_equal(freeze(model).logits(images, backend), hard_logits(model, images))
+    check_equal(freeze(model), hard_logits(model, images), images)
 
 
 @pytest.mark.parametrize("pixels", ["signed", "unit"])
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("name", ["bnn-mlp-28x28x1", "bnn-vgg-8x8x3"])
-def test_xnor_networks_agree_bit_for_bit_on_many_draws(name, seed, pixels, backend):
+def test_xnor_networks_agree_bit_for_bit_on_many_draws(name, seed, pixels):
     model = net(name, "binary", "binary", pixels=pixels, seed=seed)
     images = images_for(name, 200)
-    assert np.array_equal(freeze(model).logits(images, backend), hard_logits(model, images))
+    check_equal(freeze(model), hard_logits(model, images), images)
 
 
 @pytest.mark.parametrize("norm", ["batch", "rms", "none"])
 @pytest.mark.parametrize("weights", WEIGHTS)
 @pytest.mark.parametrize("name", NETS)
-def test_models_with_float_activations_agree_within_rounding(name, weights, norm, backend):
+def test_models_with_float_activations_agree_within_rounding(name, weights, norm):
     model = net(name, weights, "float", norm)
     images = images_for(name)
-    assert_close(freeze(model).logits(images, backend), hard_logits(model, images))
+    check_close(freeze(model), hard_logits(model, images), images)
 
 
 @pytest.mark.parametrize("scale", ["mean-abs", "mean-abs-per-output", "fan-in"])
 @pytest.mark.parametrize("name", ["mlp-8x8x3", "smallconv-9x10x3"])
-def test_weight_scales_agree_within_rounding(name, scale, backend):
+def test_weight_scales_agree_within_rounding(name, scale):
     model = net(name, "binary", "float", scale=scale)
     images = images_for(name)
-    assert_close(freeze(model).logits(images, backend), hard_logits(model, images))
+    check_close(freeze(model), hard_logits(model, images), images)
 
 
 def quantized_stack(weights, activations, norm, scale):
@@ -175,27 +180,27 @@ def quantized_stack(weights, activations, norm, scale):
 @pytest.mark.parametrize("activations", ["binary", "ternary"])
 @pytest.mark.parametrize("weights", ["binary", "ternary"])
 @pytest.mark.parametrize("seed", range(3))
-def test_scale_bias_and_norm_fold_exactly(weights, activations, scale, seed, backend):
+def test_scale_bias_and_norm_fold_exactly(weights, activations, scale, seed):
     torch.manual_seed(seed)
     model = quantized_stack(weights, activations, BatchNorm, scale)
     randomize(model, seed)
     images = np.random.default_rng(seed).integers(0, 256, (50, 2, 9, 8), dtype=np.uint8)
     packed = freeze(model)
-    assert np.array_equal(packed.logits(images, backend), hard_logits(model, images))
+    check_equal(packed, hard_logits(model, images), images)
     fused = "threshold-conv2d" in [step.kind for step in packed.steps]
     assert fused == (weights == activations == "binary")
 
 
-def test_rms_norm_keeps_binary_signs(backend):
+def test_rms_norm_keeps_binary_signs():
     torch.manual_seed(0)
     model = quantized_stack("binary", "binary", RMSNorm, "mean-abs")
     randomize(model, 0)
     images = np.random.default_rng(0).integers(0, 256, (50, 2, 9, 8), dtype=np.uint8)
-    assert np.array_equal(freeze(model).logits(images, backend), hard_logits(model, images))
+    check_equal(freeze(model), hard_logits(model, images), images)
 
 
 @pytest.mark.parametrize("norm", [BatchNorm, RMSNorm])
-def test_norm_after_flatten_follows_the_packed_order(norm, backend):
+def test_norm_after_flatten_follows_the_packed_order(norm):
     torch.manual_seed(0)
     binary = make_quantizer("binary")
     model = nn.Sequential(
@@ -207,7 +212,7 @@ def test_norm_after_flatten_follows_the_packed_order(norm, backend):
     )
     randomize(model, 3)
     images = np.random.default_rng(0).integers(0, 256, (50, 3, 4, 2), dtype=np.uint8)
-    assert np.array_equal(freeze(model).logits(images, backend), hard_logits(model, images))
+    check_equal(freeze(model), hard_logits(model, images), images)
 
 
 def test_hidden_layers_of_xnor_networks_are_thresholds():
@@ -219,7 +224,7 @@ def test_hidden_layers_of_xnor_networks_are_thresholds():
 
 
 @pytest.mark.parametrize("name", ["mlp-8x8x1", "bitconv-8x8x3"])
-def test_a_sampled_freeze_is_the_sampled_hard_model(name, backend):
+def test_a_sampled_freeze_is_the_sampled_hard_model(name):
     model = net(name, "binaryconnect-stochastic", "float", scale="mean-abs-per-output")
     with torch.no_grad():
         for module in model.modules():
@@ -230,7 +235,7 @@ def test_a_sampled_freeze_is_the_sampled_hard_model(name, backend):
     assert packed == freeze(model, sample_seed=3)
     assert packed != freeze(model, sample_seed=4)
     assert packed != freeze(model)
-    assert_close(packed.logits(images, backend), hard_logits(sampled_model(model, 3), images))
+    check_close(packed, hard_logits(sampled_model(model, 3), images), images)
 
 
 def test_a_sample_is_plus_one_with_the_hard_sigmoid_probability():
@@ -268,15 +273,15 @@ def test_freezing_changes_nothing_of_the_model():
     assert model.conv1.weight_quantizer is quantizer
 
 
-def test_a_frozen_file_gives_the_same_logits(tmp_path, backend):
+def test_a_frozen_file_gives_the_same_logits(tmp_path):
     model = net("bnn-vgg-8x8x3", "binary", "binary")
     packed = freeze(model, metadata={"arch": "bnn-vgg", "classes": "10"})
-    save_packed(packed, tmp_path / "model.bnnpack")
-    loaded = load_packed(tmp_path / "model.bnnpack")
+    save_packed(packed, tmp_path / "model.bnn")
+    loaded = load_packed(tmp_path / "model.bnn")
     assert loaded == packed
     assert loaded.metadata == {"arch": "bnn-vgg", "classes": "10"}
     images = images_for("bnn-vgg-8x8x3")
-    assert np.array_equal(loaded.logits(images, backend), hard_logits(model, images))
+    check_equal(loaded, hard_logits(model, images), images)
 
 
 def test_sizes_are_those_of_the_numbers_stored():

@@ -79,10 +79,10 @@ def header_and_body():
 
 def test_every_kind_survives_a_round_trip(tmp_path):
     assert {step.kind for step in EVERY_KIND} == set(STEPS)
-    path = tmp_path / "folder" / "model.bnnpack"
+    path = tmp_path / "folder" / "model.bnn"
     save_packed(MODEL, path)
     assert load_packed(path) == MODEL
-    assert [p.name for p in path.parent.iterdir()] == ["model.bnnpack"]
+    assert [p.name for p in path.parent.iterdir()] == ["model.bnn"]
     assert to_bytes(load_packed(path)) == path.read_bytes() == CONTENT == reseal(*header_and_body())
 
 
@@ -101,8 +101,8 @@ def test_a_flipped_bit_anywhere_is_refused():
     for i in range(len(CONTENT)):
         damaged = bytearray(CONTENT)
         damaged[i] ^= 1 << (i % 8)
-        with pytest.raises(BnnError, match=r"^damaged\.bnnpack: .*expected") as caught:
-            from_bytes(bytes(damaged), "damaged.bnnpack")
+        with pytest.raises(BnnError, match=r"^damaged\.bnn: .*expected") as caught:
+            from_bytes(bytes(damaged), "damaged.bnn")
         assert "\n" not in str(caught.value)
 
 
@@ -183,7 +183,7 @@ def test_a_header_that_does_not_describe_the_file_is_refused(header):
 
 
 def test_an_existing_file_is_replaced_only_when_forced(tmp_path):
-    path = tmp_path / "model.bnnpack"
+    path = tmp_path / "model.bnn"
     path.write_bytes(b"mine")
     with pytest.raises(BnnError, match="exists already"):
         save_packed(MODEL, path)
@@ -193,8 +193,8 @@ def test_an_existing_file_is_replaced_only_when_forced(tmp_path):
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
-    folder = tmp_path / "model.bnnpack"
+    folder = tmp_path / "model.bnn"
     folder.mkdir()
     with pytest.raises(BnnError, match="cannot be written"):
         save_packed(MODEL, folder, force=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["model.bnnpack"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model.bnn"]

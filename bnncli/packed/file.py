@@ -1,4 +1,4 @@
-"""The file of a packed model, ``.bnnpack``: preamble, JSON header, raw arrays, checksum.
+"""The file of a packed model, ``.bnn``: preamble, JSON header, raw arrays, checksum.
 
     0   8 bytes  magic "BNNPACK\\0"
     8   u32      version
