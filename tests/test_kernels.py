@@ -6,6 +6,7 @@ All of them give the integers that a direct sum over ±1 values gives.
 from __future__ import annotations
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -253,6 +254,21 @@ def test_conv_equals_torch_for_any_geometry(backend: Backend, data: st.DataObjec
 def test_conv_over_more_pixels_than_one_block(backend: Backend) -> None:
     geometry = ConvGeometry(in_channels=256, kernel_size=(3, 3), padding=(1, 1))
     check_conv(backend, geometry, batch=3, size=(17, 19), n_out=65)
+
+
+@every_backend
+def test_threads_share_a_matrix(backend: Backend) -> None:
+    rng = np.random.default_rng(0)
+    a, b = random_signs(rng, 40, 1000), random_signs(rng, 70, 1000)
+    words, floats = pack_signs(a), a.astype(np.float32)
+    matrix = backend.prepare(pack_signs(b), 1000)
+
+    def both(_: int) -> NDArray[np.generic]:
+        return backend.xor_gemm(words, matrix) + backend.sign_gemm(floats, matrix)
+
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(both, range(40)):
+            assert_same(got, 2 * (a @ b.T))
 
 
 @every_backend
