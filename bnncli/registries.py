@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fnmatch
 import inspect
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import unknown_name
 
@@ -60,7 +61,19 @@ def _surrogates() -> list[Entry]:
 def _scales() -> list[Entry]:
     from bnncli.quantizers import SCALES
 
-    return [Entry(name, _first_line(type(scale))) for name, scale in SCALES.items()]
+    return [
+        Entry(name, f"{_first_line(type(scale))}{_set(scale)}") for name, scale in SCALES.items()
+    ]
+
+
+def _set(described: Any) -> str:
+    """Name the fields of a dataclass that are not at their defaults."""
+    given = [
+        f"{field.name}={getattr(described, field.name)}"
+        for field in dataclasses.fields(described)
+        if getattr(described, field.name) != field.default
+    ]
+    return f" ({', '.join(given)})" if given else ""
 
 
 def _norms() -> list[Entry]:

@@ -36,7 +36,7 @@ def evaluate(
     target: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN|FILE]",
+            metavar="RUN|FILE",
             help="A run's folder, name or part of its name, or a packed model's file. "
             "Default: the latest run.",
         ),
@@ -69,7 +69,7 @@ def evaluate(
     """Evaluate the soft, hard and packed forms of a run on its test set, and compare them."""
     from bnncli.forms import evaluate_file, evaluate_run
 
-    if target is not None and Path(target).is_file():
+    if target is not None and (Path(target).is_file() or target.endswith(".bnn")):
         if sample is not None:
             raise UsageError(f"--sample {sample}: {target} is frozen already; give a run instead")
         found = evaluate_file(Path(target), data_name=data, data_dir=data_dir, download=not offline)

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def freeze(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run's folder or name. Default: the latest run."),
+        typer.Argument(metavar="RUN", help="A run's folder or name. Default: the latest run."),
     ] = None,
     output: Annotated[
         Path | None,

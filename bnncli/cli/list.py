@@ -30,13 +30,13 @@ def list_names(
     kind: Annotated[
         str | None,
         typer.Argument(
-            metavar="[KIND]",
+            metavar="KIND",
             help="archs, data, quantizers, surrogates, scales, norms, optimizers, schedules, "
             "augmentations or recipes. Default: all.",
         ),
     ] = None,
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="Names to show; * and ? are wildcards.")
+        str, typer.Argument(metavar="PATTERN", help="Names to show; * and ? are wildcards.")
     ] = "*",
     as_json: AsJson = False,
 ) -> None:

@@ -49,7 +49,7 @@ def list_command(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
             str(row.seed),
             f"{row.epochs_done}/{row.epochs}",
             percent(row.validation_hard_accuracy),
-            percent(row.test_hard_accuracy),
+            row.state if row.test_hard_accuracy is None else percent(row.test_hard_accuracy),
         )
         for row in rows
     ]
@@ -64,7 +64,7 @@ def list_command(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
 def show_command(
     run: Annotated[
         str | None,
-        typer.Argument(metavar="[RUN]", help="A run's folder or name. Default: the latest run."),
+        typer.Argument(metavar="RUN", help="A run's folder or name. Default: the latest run."),
     ] = None,
     runs_dir: RunsDir = RUNS,
     plot: Annotated[
@@ -126,8 +126,8 @@ def _print_description(values: dict[str, Any]) -> None:
     if records:
         best = max(records, key=lambda record: record.hard_accuracy).epoch
         console.print()
-        rows = [epoch_cells(record, record.epoch == best) for record in records[-SHOWN_EPOCHS:]]
-        console.print(table(TITLES, rows, left=0))
+        cells = [epoch_cells(record, record.epoch == best) for record in records[-SHOWN_EPOCHS:]]
+        console.print(table(TITLES, cells, left=0))
     for start in values["starts"]:
         console.print()
         rows = [(name, str(value)) for name, value in start.items()]
@@ -188,7 +188,7 @@ def compare_command(
 )
 def summary_command(
     pattern: Annotated[
-        str, typer.Argument(metavar="[PATTERN]", help="Runs to take; * and ? are wildcards.")
+        str, typer.Argument(metavar="PATTERN", help="Runs to take; * and ? are wildcards.")
     ] = "*",
     runs_dir: RunsDir = RUNS,
     as_json: AsJson = False,

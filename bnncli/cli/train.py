@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-from contextlib import ExitStack
 from pathlib import Path  # noqa: TC003 (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bnncli.cli.console import kib, percent, print_json, print_note, stderr
 from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Force, Offline, RunsDir
+from bnncli.cli.training import Manner, go_on, start
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from bnncli.data import ImageData
     from bnncli.training.config import Settings
-    from bnncli.training.experiment import Outcome
-    from bnncli.training.runs import Run
 
 MODEL, DATA, TRAINING, RUN = "Model", "Data", "Training", "Run"
 
@@ -50,7 +43,7 @@ def train(
     ctx: typer.Context,
     recipe: Annotated[
         str | None,
-        typer.Argument(metavar="[RECIPE]", help="A name from bnn list recipes, or a TOML file."),
+        typer.Argument(metavar="RECIPE", help="A name from bnn list recipes, or a TOML file."),
     ] = None,
     arch: Annotated[
         str | None, _text("--arch", MODEL, "Architecture (bnn list archs). Default: smallconv.")
@@ -166,7 +159,7 @@ def train(
         raise UsageError(f"--binary with --weights {weights}: these contradict; give one of them")
     if resume is not None:
         _refuse_settings_with_resume(ctx)
-    flags = {
+    flags: dict[str, dict[str, Any]] = {
         "model": {
             "arch": arch,
             "weights": "binary" if binary else weights,
@@ -202,24 +195,24 @@ def train(
             "deterministic": deterministic or None,
         },
     }
-    options = {
-        "data_dir": data_dir,
-        "download": not offline,
-        "device": device,
-        "threads": threads,
-        "runs_dir": runs_dir,
-        "tensorboard": tensorboard,
-        "as_json": as_json,
-        "quiet": quiet,
-    }
+    manner = Manner(
+        data_dir=data_dir,
+        download=not offline,
+        device=device,
+        threads=threads,
+        runs_dir=runs_dir,
+        tensorboard=tensorboard,
+        as_json=as_json,
+        quiet=quiet,
+    )
     if resume is not None:
-        _resume(resume, **options)
+        go_on(resume, manner)
         return
     settings = merge(recipe, config, flags)
     if print_config:
         sys.stdout.write(settings.to_toml())
         return
-    _start(settings, force=force, **options)
+    start(settings, manner, force=force)
 
 
 # Options that say how to run, not what: they go with --resume.
@@ -261,127 +254,3 @@ def merge(recipe: str | None, config: Path | None, flags: dict[str, dict[str, An
         for section, values in flags.items()
     }
     return resolve(settings.updated(given))
-
-
-def _start(settings: Settings, *, runs_dir: Path, force: bool, **options: Any) -> None:
-    from bnncli.job import prepare
-    from bnncli.training.runs import new_run
-
-    if options["tensorboard"]:
-        from bnncli.training.tensorboard import check_tensorboard
-
-        check_tensorboard()
-    data = prepare(settings, data_dir=options["data_dir"], download=options["download"])
-    _train(new_run(runs_dir, settings, force=force), data, resume=False, **options)
-
-
-def _resume(name: str, *, runs_dir: Path, **options: Any) -> None:
-    from bnncli.training.experiment import load_run_data
-    from bnncli.training.runs import find_run
-
-    run = find_run(name, runs_dir)
-    if run.finished:
-        if not options["quiet"]:
-            print_note(f"{run.path} is finished; see it with: bnn eval {run.path}")
-        if options["as_json"]:
-            _print_outcome(run, finished=True, result=run.read_json("result.json"))
-        return
-    data = load_run_data(run.settings(), data_dir=options["data_dir"], download=options["download"])
-    _train(run, data, resume=run.checkpoint.exists(), **options)
-
-
-def _train(
-    run: Run,
-    data: ImageData,
-    *,
-    resume: bool,
-    device: str,
-    threads: int | None,
-    tensorboard: bool,
-    as_json: bool,
-    quiet: bool,
-    **_: Any,
-) -> None:
-    import torch
-
-    from bnncli import job
-    from bnncli.cli.progress import training_view
-    from bnncli.training.experiment import pick_device
-    from bnncli.training.signals import stop_on_signals
-
-    console = stderr()
-    chosen = pick_device(device)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    settings = run.settings()
-    if not quiet:
-        _print_header(console, settings, data, str(chosen))
-    with ExitStack() as stack:
-        stop = stack.enter_context(stop_on_signals())
-        view = training_view(console, settings.train.epochs, quiet=quiet)
-        reporters = [stack.enter_context(view)]
-        if tensorboard:
-            from bnncli.training.tensorboard import tensorboard_reporter
-
-            reporters.append(stack.enter_context(tensorboard_reporter(run.path / "tensorboard")))
-        outcome = job.train(
-            run,
-            data,
-            device=chosen,
-            command=shlex.join(["bnn", *sys.argv[1:]]),
-            resume=resume,
-            reporters=reporters,
-            should_stop=stop,
-        )
-    _report(console, run, outcome, as_json=as_json, quiet=quiet)
-
-
-def _print_header(console: Console, settings: Settings, data: ImageData, device: str) -> None:
-    model, train = settings.model, settings.train
-    console.print(
-        f"[bold]{model.arch}[/] on [bold]{data.name}[/], weights {model.weights}, activations "
-        f"{model.activations}, {train.optimizer}, seed {train.seed}, {device}"
-    )
-    console.print(
-        f"{len(data.train):,} training, {len(data.validation):,} validation, "
-        f"{len(data.test):,} test images"
-    )
-
-
-def _print_outcome(run: Run, *, finished: bool, result: dict[str, Any]) -> None:
-    settings = run.settings().to_dict()
-    values = {"run": str(run.path), "finished": finished, "settings": settings, "result": result}
-    print_json(values)
-
-
-def _report(console: Console, run: Run, outcome: Outcome, *, as_json: bool, quiet: bool) -> None:
-    if as_json:
-        _print_outcome(run, finished=outcome.finished, result=outcome.result)
-    if not outcome.finished:
-        print_note(f"stopped and saved; go on with: bnn train --resume {run.path}", console)
-        raise typer.Exit(130)
-    if not quiet:
-        _print_summary(console, run, outcome.result)
-
-
-def _print_summary(console: Console, run: Run, result: dict[str, Any]) -> None:
-    print_note(f"run              {run.path}", console)
-    lines = [
-        f"best epoch       {result['best_epoch'] + 1}",
-        f"validation hard  {percent(result['validation_hard_accuracy'])}",
-        f"test hard        {percent(result['test_hard_accuracy'])}",
-    ]
-    if "packed_error" in result:
-        lines.append(f"test packed      none: {result['packed_error']}")
-    else:
-        floats, packed = result["float_bytes"], result["packed_bytes"]
-        lines += [
-            f"test packed      {percent(result['test_packed_accuracy'])}",
-            f"size             {kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less",
-        ]
-    lines += [
-        f"training         {result['train_seconds']:.1f} s",
-        f"next             bnn eval {run.path}",
-    ]
-    for line in lines:
-        print_note(line, console)

@@ -1,0 +1,150 @@
+"""A training as seen from a terminal: views, signals, summary."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from bnncli.cli.console import kib, percent, print_json, print_note, stderr
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from bnncli.data import ImageData
+    from bnncli.training.config import Settings
+    from bnncli.training.experiment import Outcome
+    from bnncli.training.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manner:
+    """How to train, apart from what: none of it changes a run's settings."""
+
+    data_dir: Path | None
+    download: bool
+    device: str
+    threads: int | None
+    runs_dir: Path
+    tensorboard: bool
+    as_json: bool
+    quiet: bool
+
+
+def start(settings: Settings, manner: Manner, *, force: bool) -> None:
+    """Train resolved settings in a new run directory."""
+    from bnncli.job import prepare
+    from bnncli.training.runs import new_run
+
+    if manner.tensorboard:
+        from bnncli.training.tensorboard import check_tensorboard
+
+        check_tensorboard()
+    data = prepare(settings, data_dir=manner.data_dir, download=manner.download)
+    _train(new_run(manner.runs_dir, settings, force=force), data, manner, resume=False)
+
+
+def go_on(name: str, manner: Manner) -> None:
+    """Resume a run from its checkpoint, or from the start where it was stopped before any."""
+    from bnncli.training.experiment import load_run_data
+    from bnncli.training.runs import find_run
+
+    run = find_run(name, manner.runs_dir)
+    if run.finished:
+        if not manner.quiet:
+            print_note(f"{run.path} is finished; see it with: bnn eval {run.path}")
+        if manner.as_json:
+            _print_outcome(run, finished=True, result=run.read_json("result.json"))
+        return
+    data = load_run_data(run.settings(), data_dir=manner.data_dir, download=manner.download)
+    _train(run, data, manner, resume=run.checkpoint.exists())
+
+
+def _train(run: Run, data: ImageData, manner: Manner, *, resume: bool) -> None:
+    import torch
+
+    from bnncli import job
+    from bnncli.cli.progress import training_view
+    from bnncli.training.experiment import pick_device
+    from bnncli.training.signals import stop_on_signals
+
+    console = stderr()
+    device = pick_device(manner.device)
+    if manner.threads is not None:
+        torch.set_num_threads(manner.threads)
+    settings = run.settings()
+    if not manner.quiet:
+        _print_header(console, settings, data, str(device))
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        view = training_view(console, settings.train.epochs, quiet=manner.quiet)
+        reporters = [stack.enter_context(view)]
+        if manner.tensorboard:
+            from bnncli.training.tensorboard import tensorboard_reporter
+
+            reporters.append(stack.enter_context(tensorboard_reporter(run.path / "tensorboard")))
+        outcome = job.train(
+            run,
+            data,
+            device=device,
+            command=shlex.join(["bnn", *sys.argv[1:]]),
+            resume=resume,
+            reporters=reporters,
+            should_stop=stop,
+        )
+    if manner.as_json:
+        _print_outcome(run, finished=outcome.finished, result=outcome.result)
+    _end(console, run, outcome, quiet=manner.quiet)
+
+
+def _print_header(console: Console, settings: Settings, data: ImageData, device: str) -> None:
+    model, train = settings.model, settings.train
+    console.print(
+        f"[bold]{model.arch}[/] on [bold]{data.name}[/], weights {model.weights}, activations "
+        f"{model.activations}, {train.optimizer}, seed {train.seed}, {device}"
+    )
+    console.print(
+        f"{len(data.train):,} training, {len(data.validation):,} validation, "
+        f"{len(data.test):,} test images"
+    )
+
+
+def _print_outcome(run: Run, *, finished: bool, result: dict[str, Any]) -> None:
+    settings = run.settings().to_dict()
+    values = {"run": str(run.path), "finished": finished, "settings": settings, "result": result}
+    print_json(values)
+
+
+def _end(console: Console, run: Run, outcome: Outcome, *, quiet: bool) -> None:
+    if not outcome.finished:
+        # Said even when quiet: without it the checkpoint would go unnoticed.
+        print_note(f"stopped and saved; go on with: bnn train --resume {run.path}", console)
+        raise typer.Exit(130)
+    if not quiet:
+        for name, value in summary(run, outcome.result).items():
+            print_note(f"{name:<16} {value}", console)
+
+
+def summary(run: Run, result: dict[str, Any]) -> dict[str, str]:
+    """Say what a finished run reached; every accuracy with its form."""
+    lines = {
+        "run": str(run.path),
+        "best epoch": str(result["best_epoch"] + 1),
+        "validation hard": percent(result["validation_hard_accuracy"]),
+        "test hard": percent(result["test_hard_accuracy"]),
+    }
+    if "packed_error" in result:
+        lines["test packed"] = f"none: {result['packed_error']}"
+    else:
+        floats, packed = result["float_bytes"], result["packed_bytes"]
+        lines["test packed"] = percent(result["test_packed_accuracy"])
+        lines["size"] = f"{kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less"
+    lines["training"] = f"{result['train_seconds']:.1f} s"
+    lines["next"] = f"bnn eval {run.path}"
+    return lines
