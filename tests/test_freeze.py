@@ -1,7 +1,7 @@
 """Freezing: the packed model gives what the hard model gives.
 
-Integer-exact models (binary or ternary weights and activations, no weight scale on the first layer,
-pixels in 1/256) agree bit for bit; the others within the rounding of float32 sums.
+Integer-exact models (binary or ternary weights and activations, any weight scale, pixels in
+1/256) agree bit for bit; the others within the rounding of float32 sums.
 """
 
 from __future__ import annotations
@@ -127,6 +127,16 @@ def test_integer_exact_models_agree_bit_for_bit(name, weights, activations, norm
 def test_xnor_networks_agree_bit_for_bit_on_many_draws(name, seed, pixels):
     model = net(name, "binary", "binary", pixels=pixels, seed=seed)
     images = images_for(name, 200)
+    check_equal(freeze(model), hard_logits(model, images), images)
+
+
+@pytest.mark.parametrize("norm", ["batch", "none"])
+@pytest.mark.parametrize("scale", ["mean-abs", "mean-abs-per-output", "fan-in"])
+@pytest.mark.parametrize("weights", ["binary", "ternary"])
+@pytest.mark.parametrize("name", ["bnn-mlp-28x28x1", "bnn-vgg-8x8x3", "smallconv-9x10x3"])
+def test_weight_scales_keep_xnor_networks_exact(name, weights, scale, norm):
+    model = net(name, weights, "binary", norm, scale=scale)
+    images = images_for(name, 50)
     check_equal(freeze(model), hard_logits(model, images), images)
 
 

@@ -96,7 +96,10 @@ def test_in_place_binarization_of_latents_loses_them():
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 3, 5)])
 def test_batch_norm_agrees_with_torch(shape):
     torch.manual_seed(0)
-    ours, theirs = BatchNorm(4), torch.nn.BatchNorm2d(4) if len(shape) == 4 else torch.nn.BatchNorm1d(4)
+    ours, theirs = (
+        BatchNorm(4),
+        torch.nn.BatchNorm2d(4) if len(shape) == 4 else torch.nn.BatchNorm1d(4),
+    )
     for norm in (ours, theirs):
         with torch.no_grad():
             norm.weight.copy_(torch.tensor([1.0, -2.0, 0.0, 0.5]))

@@ -24,8 +24,9 @@ def _affine(out: Tensor, scale: Tensor | None, bias: Tensor | None) -> Tensor:
 class QuantLinear(nn.Linear):
     """Compute y = Q_in(x) · Q_w(W)ᵀ + b.
 
-    Without quantizers it is ``nn.Linear``. With an input quantizer the scale of the weights
-    multiplies the sum instead of every weight, so that the sum itself is one of integers.
+    Without quantizers it is ``nn.Linear``. The scale of the weights multiplies the sum, so that the
+    sum itself is one of integers when the inputs are; only training with real inputs scales the
+    weights instead, which are fewer than the sums.
 
     Shape: (batch, in_features) -> (batch, out_features).
     """
@@ -50,13 +51,13 @@ class QuantLinear(nn.Linear):
                 f"QuantLinear: in_features={self.in_features} but input has shape "
                 f"{tuple(input.shape)}; flatten the image or set in_features={input.shape[-1]}"
             )
+        x = input if self.input_quantizer is None else self.input_quantizer(input)
         if self.weight_quantizer is None:
-            x = input if self.input_quantizer is None else self.input_quantizer(input)
             return F.linear(x, self.weight, self.bias)
-        if self.input_quantizer is None:
-            return F.linear(input, self.weight_quantizer(self.weight), self.bias)
+        if self.training and self.input_quantizer is None:
+            return F.linear(x, self.weight_quantizer(self.weight), self.bias)
         w, scale = self.weight_quantizer.factored(self.weight)
-        return _affine(F.linear(self.input_quantizer(input), w), scale, self.bias)
+        return _affine(F.linear(x, w), scale, self.bias)
 
 
 class QuantConv2d(nn.Conv2d):
@@ -90,13 +91,13 @@ class QuantConv2d(nn.Conv2d):
                 f"QuantConv2d: in_channels={self.in_channels} but input has shape "
                 f"{tuple(input.shape)}; expected (batch, {self.in_channels}, height, width)"
             )
+        x = input if self.input_quantizer is None else self.input_quantizer(input)
         if self.weight_quantizer is None:
-            x = input if self.input_quantizer is None else self.input_quantizer(input)
             return self._convolve(x, self.weight, self.bias)
-        if self.input_quantizer is None:
-            return self._convolve(input, self.weight_quantizer(self.weight), self.bias)
+        if self.training and self.input_quantizer is None:
+            return self._convolve(x, self.weight_quantizer(self.weight), self.bias)
         w, scale = self.weight_quantizer.factored(self.weight)
-        return _affine(self._convolve(self.input_quantizer(input), w, None), scale, self.bias)
+        return _affine(self._convolve(x, w, None), scale, self.bias)
 
     def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)
