@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from bnncli.data import ImageSplit
 
-EVALUATION_BATCH = 1000
+EVALUATION_BATCH = 128  # activations of a convolution stay in the cache
 
 
 @contextmanager
