@@ -22,7 +22,7 @@ DATA = Path("..") / "shared" / "data"
 
 
 def dependencies(group: str) -> list[str]:
-    return nox.project.dependency_groups(PROJECT, group)
+    return list(nox.project.dependency_groups(PROJECT, group))
 
 
 def install(session: nox.Session, *groups: str) -> None:
