@@ -30,6 +30,7 @@ ORDER = [
     "freeze",
     "forms",
     "job",
+    "registries",
     "bench",
     "cli",
 ]

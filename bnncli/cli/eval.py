@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 EPILOG = """Examples
 
-[cyan]bnn eval[/]                     (the latest run)
+[cyan]bnn eval[/]                    # the latest run
 
-[cyan]bnn eval smallconv --json[/]    (the one run with smallconv in its name)
+[cyan]bnn eval smallconv --json[/]   # the one run with smallconv in its name
 
-[cyan]bnn eval model.bnn[/]           (a packed model alone, without torch)
+[cyan]bnn eval digits.bnn[/]         # a file from bnn freeze, without torch
 
-[cyan]bnn eval --sample 1[/]          (weights drawn at random once, not signs)"""
+[cyan]bnn eval --sample 1[/]         # weights drawn at random once, not signs"""
 
 
 def register(app: typer.Typer) -> None:

@@ -13,9 +13,9 @@ from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, RunsDir
 
 EPILOG = """Examples
 
-[cyan]bnn freeze -o digits.bnn[/]                    (the latest run)
+[cyan]bnn freeze -o digits.bnn[/]                    # the latest run
 
-[cyan]bnn freeze smallconv --sample 7 -o s7.bnn[/]   (weights drawn at random once)"""
+[cyan]bnn freeze smallconv --sample 7 -o s7.bnn[/]   # weights drawn at random once"""
 
 
 def register(app: typer.Typer) -> None:

@@ -12,11 +12,11 @@ from bnncli.cli.options import AsJson  # noqa: TC001 (typer reads annotations)
 
 EPILOG = """Examples
 
-[cyan]bnn list[/]                    (every kind and its names)
+[cyan]bnn list[/]                  # every kind and its names
 
 [cyan]bnn list archs[/]
 
-[cyan]bnn list archs 'bnn-*'[/]      (names that match a pattern)
+[cyan]bnn list archs 'bnn-*'[/]    # names that match a pattern
 
 [cyan]bnn list recipes --json[/]"""
 

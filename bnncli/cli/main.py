@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import os
 import sys
 from typing import Annotated, Any
@@ -12,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from bnncli import __version__
+from bnncli.cli import bench, data, eval, freeze, info, list, runs, train
 from bnncli.cli.console import print_error
 from bnncli.errors import BnnError
 
@@ -38,11 +37,11 @@ app = typer.Typer(
     help="1-bit learning from gradient to gates: train, freeze and run networks made of bits.",
     epilog="""Examples
 
-[cyan]bnn train --arch smallconv --binary[/]   (on the embedded digits)
+[cyan]bnn train --arch smallconv --binary[/]   # on the embedded digits
 
-[cyan]bnn eval[/]                              (the latest run, packed too)
+[cyan]bnn eval[/]                              # the latest run, packed too
 
-[cyan]bnn list archs[/]                        (what there is to choose from)""",
+[cyan]bnn list archs[/]                        # what there is to choose from""",
     no_args_is_help=True,
     context_settings=CONTEXT,
     rich_markup_mode="rich",
@@ -79,16 +78,10 @@ def _options(
     pass
 
 
-def _add_commands() -> None:
-    for name in ("train", "eval", "freeze", "list", "info"):
-        importlib.import_module(f"bnncli.cli.{name}").register(app)
-    for name in ("runs", "data", "bench"):
-        module = f"bnncli.cli.{name}"
-        if importlib.util.find_spec(module):
-            app.add_typer(importlib.import_module(module).app, name=name)
-
-
-_add_commands()
+for _command in (train, eval, freeze, list, info):
+    _command.register(app)
+for _group in (runs, data, bench):
+    app.add_typer(_group.app, name=_group.__name__.rsplit(".", 1)[1])
 
 
 def main() -> None:

@@ -124,7 +124,8 @@ def _print_description(values: dict[str, Any]) -> None:
             console.print(table((title, "value"), rows, left=2))
     records = [EpochRecord(**row) for row in values["epochs"]]
     if records:
-        best = max(records, key=lambda record: record.hard_accuracy).epoch
+        # Of equals the later one, as in training.
+        best = max(records, key=lambda record: (record.hard_accuracy, record.epoch)).epoch
         console.print()
         cells = [epoch_cells(record, record.epoch == best) for record in records[-SHOWN_EPOCHS:]]
         console.print(table(TITLES, cells, left=0))
@@ -143,7 +144,7 @@ def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-@app.command("compare", epilog="Examples\n\n[cyan]bnn runs compare 3f2a 91bc[/]")
+@app.command("compare", epilog="Examples\n\n[cyan]bnn runs compare smallconv bnn-mlp[/]")
 def compare_command(
     first: Annotated[str, typer.Argument(metavar="RUN", help="A run's folder or name.")],
     second: Annotated[str, typer.Argument(metavar="RUN", help="The other one.")],
@@ -184,7 +185,7 @@ def compare_command(
 
 @app.command(
     "summary",
-    epilog="Examples\n\n[cyan]bnn runs summary[/]\n\n[cyan]bnn runs summary 'mlp-mnist-*' --json[/]",
+    epilog="Examples\n\n[cyan]bnn runs summary[/]\n\n[cyan]bnn runs summary 'smallconv-*' --json[/]",
 )
 def summary_command(
     pattern: Annotated[

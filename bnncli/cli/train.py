@@ -19,7 +19,7 @@ MODEL, DATA, TRAINING, RUN = "Model", "Data", "Training", "Run"
 
 EPILOG = """Examples
 
-[cyan]bnn train --arch smallconv --binary[/]       (on the embedded digits: no network needed)
+[cyan]bnn train --arch smallconv --binary[/]   # on the embedded digits
 
 [cyan]bnn train --arch mlp --widths 256,256 --binary --data mnist[/]
 
@@ -120,7 +120,10 @@ def train(
         float | None, _text("--label-smoothing", TRAINING, "Default: 0.")
     ] = None,
     precision: Annotated[
-        str | None, _text("--precision", TRAINING, "float32 (default) or bfloat16.")
+        str | None,
+        _text(
+            "--precision", TRAINING, "float32 (default), bfloat16, or auto: bfloat16 where fast."
+        ),
     ] = None,
     config: Annotated[
         Path | None, _text("--config", RUN, "A TOML file laid over the recipe.")

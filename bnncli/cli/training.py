@@ -15,6 +15,7 @@ from bnncli.cli.console import kib, percent, print_json, print_note, stderr
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from rich.console import Console
 
     from bnncli.data import ImageData
@@ -40,19 +41,21 @@ class Manner:
 def start(settings: Settings, manner: Manner, *, force: bool) -> None:
     """Train resolved settings in a new run directory."""
     from bnncli.job import prepare
+    from bnncli.training.experiment import pick_device
     from bnncli.training.runs import new_run
 
     if manner.tensorboard:
         from bnncli.training.tensorboard import check_tensorboard
 
         check_tensorboard()
+    device = pick_device(manner.device)
     data = prepare(settings, data_dir=manner.data_dir, download=manner.download)
-    _train(new_run(manner.runs_dir, settings, force=force), data, manner, resume=False)
+    _train(new_run(manner.runs_dir, settings, force=force), data, manner, device, resume=False)
 
 
 def go_on(name: str, manner: Manner) -> None:
     """Resume a run from its checkpoint, or from the start where it was stopped before any."""
-    from bnncli.training.experiment import load_run_data
+    from bnncli.training.experiment import load_run_data, pick_device
     from bnncli.training.runs import find_run
 
     run = find_run(name, manner.runs_dir)
@@ -62,20 +65,21 @@ def go_on(name: str, manner: Manner) -> None:
         if manner.as_json:
             _print_outcome(run, finished=True, result=run.read_json("result.json"))
         return
+    device = pick_device(manner.device)
     data = load_run_data(run.settings(), data_dir=manner.data_dir, download=manner.download)
-    _train(run, data, manner, resume=run.checkpoint.exists())
+    _train(run, data, manner, device, resume=run.checkpoint.exists())
 
 
-def _train(run: Run, data: ImageData, manner: Manner, *, resume: bool) -> None:
+def _train(
+    run: Run, data: ImageData, manner: Manner, device: torch.device, *, resume: bool
+) -> None:
     import torch
 
     from bnncli import job
     from bnncli.cli.progress import training_view
-    from bnncli.training.experiment import pick_device
     from bnncli.training.signals import stop_on_signals
 
     console = stderr()
-    device = pick_device(manner.device)
     if manner.threads is not None:
         torch.set_num_threads(manner.threads)
     settings = run.settings()

@@ -88,8 +88,11 @@ class Settings:
         for name, given in values.items():
             if name == "recipe" and (given is None or isinstance(given, str)):
                 groups[name] = given
-            elif name in known and not isinstance(given, str) and given is not None:
+            elif name in known and isinstance(given, dict):
                 groups[name] = _update(known[name], name, given)
+            elif name in known or name == "recipe":
+                wanted = f"a section [{name}]" if name in known else "text"
+                raise UsageError(f"setting {name}={given!r}: expected {wanted}")
             else:
                 raise unknown_name("section of settings", name, [*known, "recipe"])
         return dataclasses.replace(self, **groups)
