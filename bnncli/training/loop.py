@@ -101,7 +101,8 @@ class Trainer:
 
     def _codes(self) -> dict[str, Tensor]:
         self.model.eval()
-        codes = {name: q.codes(w.detach()).codes for name, w, q in quantized_weights(self.model)}
+        weights = quantized_weights(self.model)
+        codes = {name: q.codes(w.detach()).codes.cpu() for name, w, q in weights}
         self.model.train()
         return codes
 

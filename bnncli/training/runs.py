@@ -97,7 +97,9 @@ class Run:
         if not self.checkpoint.exists():
             raise BnnError(f"{self.checkpoint}: no checkpoint; start the run again with --force")
         try:
-            state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+            state: dict[str, Any] = torch.load(
+                self.checkpoint, weights_only=True, map_location="cpu"
+            )
         except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
             raise BnnError(
                 f"{self.checkpoint}: damaged checkpoint ({type(error).__name__}); "
