@@ -70,6 +70,9 @@ def train(
 ) -> Outcome:
     """Train a run, freeze its best model to ``model.bnn`` and evaluate what was frozen."""
     record_start(run, device=device, command=command, resume=resume)
+    if not resume:
+        # A run killed before its first checkpoint starts over, without the epochs it had seen.
+        (run.path / "metrics.jsonl").unlink(missing_ok=True)
     outcome = run_training(
         run, data, device=device, resume=resume, reporters=reporters, should_stop=should_stop
     )

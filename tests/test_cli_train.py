@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -407,9 +408,23 @@ def test_an_interrupted_run_resumes_bit_identically(tmp_path, number):
     state = run.load_checkpoint()
     assert 0 < state["progress"]["step"] < unbroken.load_checkpoint()["progress"]["step"]
     assert "unfinished" in halved("runs", "list").stdout
-    halved("train", "--resume", str(run.path), "-q")
-    assert len(run.read_json("env.json")["starts"]) == 2
+    torch.set_num_threads(2)
+    halved("train", "--resume", str(run.path), "-q")  # goes back to the thread it began with
+    starts = run.read_json("env.json")["starts"]
+    assert [start["threads"] for start in starts] == [1, 1]
     assert_same(run, unbroken)
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(trained, tmp_path):
+    original = list_runs(trained.runs)[1]
+    cli = Cli(tmp_path)
+    copy = Run(tmp_path / original.name)
+    shutil.copytree(original.path, copy.path)
+    for name in ("last.pt", "model.safetensors", "model.bnn", "result.json"):
+        (copy.path / name).unlink()
+    assert "bnn train --resume" in cli("eval", code=1).stderr
+    cli("train", "--resume", copy.name, "-q")
+    assert_same(copy, original)
 
 
 def assert_same(run: Run, other: Run) -> None:

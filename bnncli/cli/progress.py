@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from bnncli.training.records import EpochRecord, Reporter
 
 SHOWN_EPOCHS = 12
-SECONDS_BETWEEN_FRAMES = 0.2
-"""A frame costs about 4 ms of the training thread, so 5 a second stay near 2 %."""
+SECONDS_BETWEEN_FRAMES = 0.1
+DRAWING_SHARE = 0.02
+"""Frames are drawn by the training thread: at most this share of its time goes into them."""
 
 TITLES = ("epoch", "loss", "train", "val hard", "val soft", "flips", "lr", "seconds", "")
 
@@ -67,7 +68,7 @@ class PlainView:
 class LiveView:
     """Keep a table of the last epochs and a bar on the screen (a Reporter).
 
-    Frames are drawn by the training thread itself, a few a second, and never read the loss.
+    Frames are drawn by the training thread itself and never read the loss.
     """
 
     def __init__(self, live: Live, epochs: int) -> None:
@@ -76,16 +77,17 @@ class LiveView:
         self.rows: list[tuple[EpochRecord, bool]] = []
         self.first_step: int | None = None
         self.began = time.monotonic()
-        self.drawn_at = 0.0
+        self.next_frame_at = 0.0
 
     def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
         """Move the bar, if the last frame is old enough."""
         if self.first_step is None:
             self.first_step = step - 1
         now = time.monotonic()
-        if now - self.drawn_at > SECONDS_BETWEEN_FRAMES:
-            self.drawn_at = now
+        if now >= self.next_frame_at:
             self.live.update(Group(self.table(), self.bar(step, steps_per_epoch)), refresh=True)
+            cost = time.monotonic() - now
+            self.next_frame_at = now + max(SECONDS_BETWEEN_FRAMES, cost / DRAWING_SHARE)
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """Add a row; a new best takes the mark from the one before."""

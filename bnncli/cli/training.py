@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -66,6 +66,10 @@ def go_on(name: str, manner: Manner) -> None:
             _print_outcome(run, finished=True, result=run.read_json("result.json"))
         return
     device = pick_device(manner.device)
+    if manner.threads is None:
+        # Threads split sums differently: with another number a run would not end the same.
+        starts = run.read_json("env.json").get("starts", [])
+        manner = replace(manner, threads=starts[-1]["threads"] if starts else None)
     data = load_run_data(run.settings(), data_dir=manner.data_dir, download=manner.download)
     _train(run, data, manner, device, resume=run.checkpoint.exists())
 
