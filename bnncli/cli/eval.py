@@ -130,9 +130,9 @@ def _print_difference(console: Console, found: Evaluation) -> None:
         return
     console.print(
         f"packed and hard predictions differ on {difference.n_different:,} of "
-        f"{found.n_images:,} images; largest logit difference "
-        f"{difference.max_logit_difference:.3g}"
+        f"{found.n_images:,} images"
     )
+    console.print(f"largest difference of a logit: {difference.max_logit_difference:.3g}")
     for example in difference.examples:
         console.print(
             f"  image {example.index}: label {example.label}, hard {example.hard}, "
