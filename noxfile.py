@@ -60,8 +60,11 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def book(session: nox.Session) -> None:
-    """Build the book strictly: a warning is an error."""
+    """Run every notebook, compare its outputs, then build the book; a warning is an error."""
     install(session, "test", "book")
+    # The kernel of --nbval-current-env is this session's Python, whatever kernels are registered.
+    compare = ["--nbval", "--nbval-current-env", "--nbval-sanitize-with", "book/sanitize.cfg"]
+    session.run("pytest", *compare, "book", *session.posargs, env=environment())
     session.run("jupyter-book", "build", "book", "-W", "--keep-going", env=environment())
 
 
