@@ -132,7 +132,7 @@ def _print_report(report: Report) -> None:
         f"{machine['kernels']} (1 thread) · torch {machine['torch']} ({report.threads} threads) · "
         f"bnn {machine['bnn']} {machine['revision'] or ''}\n"
         "Medians with the quartiles around them; × is how often a contender's time fits into that "
-        "of the fastest baseline (1.00 ×).",
+        "of the fastest baseline (1.00 ×), cost the other way round.",
         console,
     )
 
@@ -142,7 +142,7 @@ def report_rows(report: Report) -> tuple[list[str], list[list[str]]]:
     from bnncli.bench.report import rates
 
     peak = report.float_peak
-    titles = ["case", "contender", "time", "quartiles", "rounds", "×", "quartiles"]
+    titles = ["case", "contender", "time", "quartiles", "rounds", "×", "quartiles", "cost"]
     titles += [title for title, _, _ in RATE_COLUMNS] + ["× peak", "size"]
     rows = []
     for result in report.results:
@@ -150,6 +150,7 @@ def report_rows(report: Report) -> tuple[list[str], list[list[str]]]:
             row = [result.case, timing.contender, duration(timing.seconds.median)]
             row += [_quartiles(timing.seconds, duration), str(timing.rounds)]
             row += [f"{timing.ratio.median:.2f}", _quartiles(timing.ratio, "{:.2f}".format)]
+            row.append(f"{1 / timing.ratio.median:.3f}" if result.work.steps else "")
             reached = rates(result.work, timing)
             row += [
                 f"{reached[rate] / unit:,.4g}" if rate in reached else ""
