@@ -331,6 +331,16 @@ def test_json_holds_everything(monkeypatch, tmp_path):
     assert row["time"] == "2 ms"
 
 
+def test_steps_show_what_they_cost(monkeypatch):
+    world = World()
+    contenders = {"float": world.contender("A", 4 * MS), "binary": world.contender("B", 5 * MS)}
+    cases = [Case("step", Work(steps=1), lambda: contest(contenders))]
+    done = report.run_suite(make_suite(monkeypatch, cases), seconds=0.1, clock=world.clock)
+    titles, rows = report_rows(done)
+    row = dict(zip(titles, rows[1], strict=True))
+    assert (row["×"], row["cost"], row["steps/s"]) == ("0.80", "1.250", "200")
+
+
 def test_a_report_that_cannot_be_written(monkeypatch, tmp_path):
     done = report.run_suite(
         make_suite(monkeypatch, [Observation("look", dict)]), seconds=1.0, clock=World().clock
