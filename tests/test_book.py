@@ -154,6 +154,6 @@ def test_images_in_pages_are_described(path):
 
 def test_mathjax_is_a_file_of_the_book_with_its_licence():
     (name,) = re.findall(r"mathjax_path: (\S+)", (BOOK / "_config.yml").read_text(encoding="utf-8"))
-    script = BOOK / "_static" / name
+    script = BOOK / "static" / name
     assert script.stat().st_size > 1_000_000
-    assert "Apache License" in (script.parent / "MathJax-LICENSE.txt").read_text(encoding="utf-8")
+    assert "Apache License" in (script.parent / "LICENSE.txt").read_text(encoding="utf-8")

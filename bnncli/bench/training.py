@@ -14,8 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from bnncli.bench.harness import Case, Contender, Contest, Observation, Work
 from bnncli.bench.networks import CIFAR_SHAPE, MNIST_SHAPE, Network, random_data, resolved
 from bnncli.data.augment import parse_augment
@@ -75,11 +73,12 @@ def make_trainer(settings: Settings, data: ImageData) -> Trainer:
 
 def stepper(trainer: Trainer) -> Contender:
     """Make the trainer's next step in each call; a call gives its loss."""
-    batches = torch.split(torch.arange(len(trainer.images)), trainer.settings.batch_size)
+    order = trainer.begin_epoch(0, resumed=False)
+    steps = trainer.steps_per_epoch
 
     def run() -> float:
         before = trainer.progress.loss_sum
-        trainer._step(batches[trainer.progress.step % len(batches)])
+        trainer.step(order, trainer.progress.step % steps * trainer.settings.batch_size)
         return trainer.progress.loss_sum - before
 
     return Contender(run, clock=lambda: trainer.progress.step_seconds)

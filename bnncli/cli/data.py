@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from bnncli.cli.console import print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +35,7 @@ DataDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
-@app.command("list", epilog="Example: bnn data list --json")
+@app.command("list", epilog="Examples\n\n[cyan]bnn data list[/]\n\n[cyan]bnn data list --json[/]")
 def list_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
     """List the data sets: sizes, licence and where each was found."""
     from bnncli.data.catalog import catalog
@@ -46,7 +47,7 @@ def list_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         _print_table(entries)
 
 
-@app.command("fetch", epilog="Example: bnn data fetch mnist cifar10")
+@app.command("fetch", epilog="Examples\n\n[cyan]bnn data fetch mnist cifar10[/]")
 def fetch_command(
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Data sets to fetch.")],
     as_json: AsJson = False,
@@ -62,7 +63,7 @@ def fetch_command(
         sys.stdout.write(f"{item.name} {item.path}\n")
 
 
-@app.command("path", epilog="Example: ls $(bnn data path mnist)")
+@app.command("path", epilog="Examples\n\n[cyan]ls $(bnn data path mnist)[/]")
 def path_command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Data set to locate.")],
     data_dir: DataDir = None,
@@ -74,8 +75,8 @@ def path_command(
 
 
 def _print_json(entries: Sequence[Entry]) -> None:
-    data = {"format": 1, "data_sets": [asdict(item) for item in entries]}
-    sys.stdout.write(json.dumps(data, indent=2, default=str) + "\n")
+    rows = [{**asdict(item), "path": item.path and str(item.path)} for item in entries]
+    print_json({"data_sets": rows})
 
 
 def _where(item: Entry) -> str:

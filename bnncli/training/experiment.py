@@ -233,7 +233,8 @@ def _finish(run: Run, model: nn.Module, data: ImageData, log: RunLog) -> dict[st
     if not log.best:
         raise BnnError(f"{run.path}: no epoch was finished, so there is no best model to keep")
     model.load_state_dict(log.best)
-    run.save_weights(log.best, {"arch": run.settings().model.arch, "run": run.name})
+    # One entry alone: the order of several is not fixed, and equal runs write equal files.
+    run.save_weights(log.best, {"run": run.name})
     rows = run.metrics()
     result = {
         "best_epoch": log.progress.best_epoch,

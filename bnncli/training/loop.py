@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnncli.models import quantized_weights
 from bnncli.training.evaluate import accuracy
+from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.records import EpochRecord
 from bnncli.training.schedules import factors_at
 from bnncli.training.seeds import generator, mix, seed_default
@@ -55,38 +55,49 @@ class Trainer:
         while progress.step < self.total_steps:
             epoch, first = divmod(progress.step, self.steps_per_epoch)
             began = time.perf_counter() - progress.seconds
-            if first == 0:
-                progress.codes = self._codes()
-            order = torch.randperm(
-                len(self.images), generator=generator(self.settings.seed, "order", epoch)
-            )
+            order = self.begin_epoch(epoch, resumed=first > 0)
             for index in range(first, self.steps_per_epoch):
                 if self.should_stop():
                     progress.seconds = time.perf_counter() - began
                     return False
-                size = self.settings.batch_size
-                self._step(order[index * size : (index + 1) * size])
+                self.step(order, index * self.settings.batch_size)
             self._finish_epoch(epoch, began)
         return True
 
-    def _step(self, chosen: Tensor) -> None:
+    def begin_epoch(self, epoch: int, *, resumed: bool) -> Tensor:
+        """Draw the epoch's order and start its tallies, or take them up again."""
+        progress = self.progress
+        order = torch.randperm(
+            len(self.images), generator=generator(self.settings.seed, "order", epoch)
+        )[: self.steps_per_epoch * self.settings.batch_size]
+        self.epoch_labels = self.labels[order].to(self.device)
+        if resumed:
+            progress.predicted = progress.predicted.to(self.device)
+        else:
+            progress.codes = weight_codes(self.model)
+            progress.predicted = torch.empty_like(self.epoch_labels)
+        return order
+
+    def step(self, order: Tensor, start: int) -> None:
+        """Take one optimizer step on the images order[start : start + batch_size]."""
         progress, settings = self.progress, self.settings
+        chosen = slice(start, start + settings.batch_size)
         seed_default(mix(settings.seed, "step", progress.step), self.device)
-        images = self.augment(
-            self.images.index_select(0, chosen), generator(settings.seed, "augment", progress.step)
-        ).to(self.device)
-        labels = self.labels.index_select(0, chosen).to(self.device)
+        images = self.images.index_select(0, order[chosen])
+        images = self.augment(images, torch.default_generator).to(self.device)
         began = time.perf_counter()
         self._set_rates()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.model(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=settings.label_smoothing)
+            logits = self.model(images).float()
+        loss = F.cross_entropy(
+            logits, self.epoch_labels[chosen], label_smoothing=settings.label_smoothing
+        )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
         progress.loss_sum += loss.item()
         progress.step_seconds += time.perf_counter() - began
-        progress.correct += int((logits.detach().argmax(dim=1) == labels).sum())
+        torch.argmax(logits.detach(), dim=1, out=progress.predicted[chosen])
         progress.step += 1
         for reporter in self.reporters:
             reporter.on_step(progress.step, self.steps_per_epoch, loss.detach())
@@ -99,35 +110,20 @@ class Trainer:
             group["lr"] = group["initial_lr"] * lr
             group["weight_decay"] = group["initial_weight_decay"] * decay
 
-    def _codes(self) -> dict[str, Tensor]:
-        self.model.eval()
-        weights = quantized_weights(self.model)
-        codes = {name: q.codes(w.detach()).codes.cpu() for name, w, q in weights}
-        self.model.train()
-        return codes
-
-    def _flip_rate(self) -> float:
-        """Give the share of quantized weights whose code changed since the epoch began."""
-        changed = total = 0
-        for name, codes in self._codes().items():
-            changed += int((codes != self.progress.codes[name]).sum())
-            total += codes.numel()
-        return changed / total if total else 0.0
-
     def _finish_epoch(self, epoch: int, began: float) -> None:
         progress = self.progress
         validation_began = time.perf_counter()
         hard = accuracy(self.model, self.data.validation, form="hard")
         soft = accuracy(self.model, self.data.validation, form="soft")
         now = time.perf_counter()
-        seen = self.steps_per_epoch * self.settings.batch_size
+        correct = progress.predicted == self.epoch_labels
         record = EpochRecord(
             epoch=epoch,
             loss=progress.loss_sum / self.steps_per_epoch,
-            train_accuracy=progress.correct / seen,
+            train_accuracy=float(correct.float().mean()),
             hard_accuracy=hard,
             soft_accuracy=soft,
-            flip_rate=self._flip_rate(),
+            flip_rate=flip_rate(progress.codes, weight_codes(self.model)),
             lr=self.optimizer.param_groups[0]["lr"],
             seconds=now - began,
             step_seconds=progress.step_seconds,
@@ -136,7 +132,6 @@ class Trainer:
         is_best = hard >= progress.best_accuracy  # of equals the one trained longer
         if is_best:
             progress.best_accuracy, progress.best_epoch = hard, epoch
-        progress.loss_sum, progress.correct = 0.0, 0
-        progress.seconds = progress.step_seconds = 0.0
+        progress.loss_sum = progress.seconds = progress.step_seconds = 0.0
         for reporter in self.reporters:
             reporter.on_epoch(record, is_best)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Progress:
 
     step: int = 0
     loss_sum: float = 0.0
-    correct: int = 0
     seconds: float = 0.0
     step_seconds: float = 0.0
     best_accuracy: float = -1.0
     best_epoch: int = -1
-    codes: dict[str, Tensor] = field(default_factory=dict)
+    codes: dict[str, Tensor] = field(default_factory=dict)  # of the weights as the epoch began
+    predicted: Tensor = field(default_factory=lambda: torch.empty(0))  # classes, in epoch order
 
 
 class Reporter(Protocol):
