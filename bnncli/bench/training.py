@@ -14,15 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from bnncli.bench.harness import Case, Contender, Contest, Observation, Work
 from bnncli.bench.networks import CIFAR_SHAPE, MNIST_SHAPE, Network, random_data, resolved
-from bnncli.data.augment import parse_augment
 from bnncli.errors import BnnError
-from bnncli.optim import make_optimizer
 from bnncli.training.config import ModelSettings, TrainSettings
-from bnncli.training.experiment import RunLog, build
-from bnncli.training.loop import Trainer
-from bnncli.training.records import Progress
+from bnncli.training.experiment import RunLog, make_trainer
 from bnncli.training.runs import Run
 
 if TYPE_CHECKING:
@@ -30,9 +28,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bnncli.data.dataset import ImageData
-    from bnncli.training.config import Settings
+    from bnncli.training.loop import Trainer
 
+
+CPU = torch.device("cpu")
 N_BATCHES = 16
 MANY_EPOCHS = 10**6
 """Epochs of the schedule, so that its rate stays what it is in the first steps."""
@@ -47,28 +46,6 @@ NETWORKS = (
 EPOCHS = 3
 EPOCH_IMAGES = 20_000
 EPOCH_VALIDATION = 2_000
-
-
-def make_trainer(settings: Settings, data: ImageData) -> Trainer:
-    """Build a trainer as a run would, without a run directory."""
-    train = settings.train
-    model = build(settings, data)
-    optimizer = make_optimizer(
-        model,
-        train.optimizer,
-        lr=train.lr,
-        weight_decay=train.weight_decay,
-        latent_clip=train.latent_clip,
-    )
-    return Trainer(
-        model=model,
-        optimizer=optimizer,
-        data=data,
-        augment=parse_augment(settings.data.augment),
-        settings=train,
-        progress=Progress(),
-        reporters=[],
-    )
 
 
 def stepper(trainer: Trainer) -> Contender:
@@ -95,7 +72,7 @@ def _steps(network: Network, batch: int) -> Contest:
     data = random_data(network.image_shape, n_train=N_BATCHES * batch)
     train = TrainSettings(batch_size=batch, epochs=MANY_EPOCHS)
     contenders = {
-        name: stepper(make_trainer(resolved(model, train), data))
+        name: stepper(make_trainer(resolved(model, train), data, device=CPU))
         for name, model in (("float", network.floats), ("binary", network.bits))
     }
     return Contest(contenders, ["float"], finite_losses)
@@ -106,12 +83,10 @@ def _epoch_overhead() -> dict[str, float | str]:
     settings = resolved(
         ModelSettings(arch="mlp", weights="binary"), TrainSettings(batch_size=64, epochs=EPOCHS)
     )
-    trainer = make_trainer(settings, data)
+    trainer = make_trainer(settings, data, device=CPU)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
-        log = RunLog(run, trainer.model, trainer.optimizer, trainer.progress, best={})
-        log.saved_at = time.monotonic()  # as a run does: the first checkpoint is seconds away
-        trainer.reporters.append(log)
+        trainer.reporters.append(RunLog(run, trainer))
         began = time.perf_counter()
         trainer.run()
         seconds = time.perf_counter() - began

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bnncli.cli.console import print_json
+from bnncli.cli.options import AsJson, DataDir  # noqa: TC001 (typer reads annotations)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,17 +22,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-DataDir = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-dir",
-        envvar="BNN_DATA_DIR",
-        help="Folder searched first, before the user's cache.",
-        show_default=False,
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
 @app.command("list", epilog="Examples\n\n[cyan]bnn data list[/]\n\n[cyan]bnn data list --json[/]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from bnncli.models import Quantization, build_model, find_arch
 from bnncli.optim import make_optimizer
 from bnncli.training.evaluate import accuracy
 from bnncli.training.loop import Trainer
-from bnncli.training.records import EpochRecord, Progress, Reporter
 from bnncli.training.schedules import SCHEDULES
 from bnncli.training.seeds import mix, seed_default
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from bnncli.data import ImageData, ImageSplit
     from bnncli.training.config import Settings
+    from bnncli.training.records import EpochRecord, Reporter
     from bnncli.training.runs import Run
 
 QUANTIZATION_FIELDS = ("weights", "activations", "scale", "surrogate", "activation_surrogate")
@@ -120,16 +120,41 @@ def uses_bfloat16(precision: str, device: torch.device) -> bool:
     return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def make_trainer(settings: Settings, data: ImageData, *, device: torch.device) -> Trainer:
+    """Build the trainer of resolved settings, at step 0 and without reporters."""
+    train = settings.train
+    if len(data.train) < train.batch_size:
+        raise UsageError(
+            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
+            f"give a smaller --batch-size"
+        )
+    model = build(settings, data).to(device)
+    optimizer = make_optimizer(
+        model,
+        train.optimizer,
+        lr=train.lr,
+        momentum=train.momentum,
+        weight_decay=train.weight_decay,
+        latent_clip=train.latent_clip,
+    )
+    return Trainer(
+        model=model,
+        optimizer=optimizer,
+        data=data,
+        augment=parse_augment(settings.data.augment),
+        settings=train,
+        bfloat16=uses_bfloat16(train.precision, device),
+    )
+
+
 @dataclass
 class RunLog:
     """Keep a run's files up to date while it trains (a Reporter)."""
 
     run: Run
-    model: nn.Module
-    optimizer: torch.optim.Optimizer
-    progress: Progress
-    best: dict[str, Tensor]
-    saved_at: float = 0.0
+    trainer: Trainer
+    best: dict[str, Tensor] = field(default_factory=dict)
+    saved_at: float = field(default_factory=time.monotonic)
 
     def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
         """Do nothing: steps are not logged."""
@@ -137,7 +162,9 @@ class RunLog:
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """Append the record, remember the best weights, save every few seconds."""
         if is_best:
-            self.best = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+            self.best = {
+                k: v.detach().cpu().clone() for k, v in self.trainer.model.state_dict().items()
+            }
         with (self.run.path / "metrics.jsonl").open("a") as file:
             file.write(json.dumps(record.to_dict()) + "\n")
         if time.monotonic() - self.saved_at > SAVE_EVERY_SECONDS:
@@ -147,9 +174,9 @@ class RunLog:
         """Write the checkpoint."""
         self.run.save_checkpoint(
             {
-                "model": self.model.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "progress": vars(self.progress),
+                "model": self.trainer.model.state_dict(),
+                "optimizer": self.trainer.optimizer.state_dict(),
+                "progress": vars(self.trainer.progress),
                 "best": self.best,
             }
         )
@@ -158,10 +185,14 @@ class RunLog:
     def restore(self) -> None:
         """Read the checkpoint back and drop metrics of epochs that it has not seen."""
         state = self.run.load_checkpoint()
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        vars(self.progress).update(state["progress"])
+        trainer = self.trainer
+        trainer.model.load_state_dict(state["model"])
+        trainer.optimizer.load_state_dict(state["optimizer"])
+        vars(trainer.progress).update(state["progress"])
         self.best = state["best"]
+        done = trainer.progress.step // trainer.steps_per_epoch
+        kept = [json.dumps(row) for row in self.run.metrics() if row["epoch"] < done]
+        self.run.write_text("metrics.jsonl", "".join(line + "\n" for line in kept))
 
 
 @dataclass(frozen=True)
@@ -187,49 +218,20 @@ def run_training(
     read once, with those. Stopped on request, the run is saved and ``finished`` is False.
     """
     settings = run.settings()
-    train = settings.train
-    if len(data.train) < train.batch_size:
-        raise UsageError(
-            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
-            f"give a smaller --batch-size"
-        )
-    torch.use_deterministic_algorithms(train.deterministic)
-    model = build(settings, data).to(device)
-    optimizer = make_optimizer(
-        model,
-        train.optimizer,
-        lr=train.lr,
-        momentum=train.momentum,
-        weight_decay=train.weight_decay,
-        latent_clip=train.latent_clip,
-    )
-    progress = Progress()
-    log = RunLog(run, model, optimizer, progress, best={})
-    trainer = Trainer(
-        model=model,
-        optimizer=optimizer,
-        data=data,
-        augment=parse_augment(settings.data.augment),
-        settings=train,
-        progress=progress,
-        reporters=[log, *reporters],
-        should_stop=should_stop,
-        bfloat16=uses_bfloat16(train.precision, device),
-    )
+    torch.use_deterministic_algorithms(settings.train.deterministic)
+    trainer = make_trainer(settings, data, device=device)
+    log = RunLog(run, trainer)
+    trainer.reporters = [log, *reporters]
+    trainer.should_stop = should_stop
     if resume:
         log.restore()
-        epochs_done = progress.step // trainer.steps_per_epoch
-        kept = [json.dumps(row) for row in run.metrics() if row["epoch"] < epochs_done]
-        run.write_text("metrics.jsonl", "".join(line + "\n" for line in kept))
-    log.saved_at = time.monotonic()
     finished = trainer.run()
     log.save()
-    if not finished:
-        return Outcome(False, {})
-    return Outcome(True, _finish(run, model, data, log))
+    return Outcome(finished, _finish(run, data, log) if finished else {})
 
 
-def _finish(run: Run, model: nn.Module, data: ImageData, log: RunLog) -> dict[str, Any]:
+def _finish(run: Run, data: ImageData, log: RunLog) -> dict[str, Any]:
+    model, progress = log.trainer.model, log.trainer.progress
     if not log.best:
         raise BnnError(f"{run.path}: no epoch was finished, so there is no best model to keep")
     model.load_state_dict(log.best)
@@ -237,8 +239,8 @@ def _finish(run: Run, model: nn.Module, data: ImageData, log: RunLog) -> dict[st
     run.save_weights(log.best, {"run": run.name})
     rows = run.metrics()
     result = {
-        "best_epoch": log.progress.best_epoch,
-        "validation_hard_accuracy": log.progress.best_accuracy,
+        "best_epoch": progress.best_epoch,
+        "validation_hard_accuracy": progress.best_accuracy,
         "test_hard_accuracy": accuracy(model, data.test, form="hard"),
         "train_seconds": sum(row["seconds"] for row in rows),
         "step_seconds": sum(row["step_seconds"] for row in rows),

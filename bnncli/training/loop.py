@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
-from bnncli.training.records import EpochRecord
+from bnncli.training.records import EpochRecord, Progress
 from bnncli.training.schedules import factors_at
 from bnncli.training.seeds import generator, mix, seed_default
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bnncli.data import ImageData
     from bnncli.data.augment import Augment
     from bnncli.training.config import TrainSettings
-    from bnncli.training.records import Progress, Reporter
+    from bnncli.training.records import Reporter
 
 
 @dataclass
@@ -36,8 +36,8 @@ class Trainer:
     data: ImageData
     augment: Augment
     settings: TrainSettings
-    progress: Progress
-    reporters: list[Reporter]
+    progress: Progress = field(default_factory=Progress)
+    reporters: list[Reporter] = field(default_factory=list)
     should_stop: Callable[[], bool] = lambda: False
     bfloat16: bool = False
 
