@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bnncli.data import ImageData, ImageSplit
 from bnncli.errors import BnnError, UsageError
 from bnncli.training.config import Settings, read_settings
+from bnncli.training.curves import plot_curves
 from bnncli.training.evaluate import accuracy, model_logits
 from bnncli.training.experiment import (
     build,
@@ -328,3 +329,12 @@ def test_label_smoothing_and_weight_decay_change_training(tmp_path):
         losses.append(run.metrics()[0]["loss"])
     assert all(math.isfinite(loss) for loss in losses)
     assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".png", ".pdf"])
+def test_equal_curves_give_equal_files(tmp_path, suffix):
+    rows = [{"epoch": e, "loss": 1 / (e + 1), "hard_accuracy": e / 4} for e in range(4)]
+    files = [tmp_path / f"{n}{suffix}" for n in range(2)]
+    for file in files:
+        plot_curves({"one": rows, "two": rows[:2]}, file)
+    assert files[0].read_bytes() == files[1].read_bytes()

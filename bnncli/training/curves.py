@@ -21,6 +21,7 @@ def plot_curves(metrics: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) 
         raise UsageError(f"{path}: give a figure's name that ends in {', '.join(SUFFIXES)}")
     if not any(metrics.values()):
         raise BnnError(f"{', '.join(metrics)}: no epoch has finished yet; nothing to plot")
+    from matplotlib import rc_context
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -43,5 +44,7 @@ def plot_curves(metrics: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) 
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     right.legend(fontsize="small")
-    with replacing(path) as part:
-        figure.savefig(part, format=path.suffix[1:], dpi=150)
+    # The same curves give the same file: no date, and identifiers that do not change.
+    dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
+    with replacing(path) as part, rc_context({"svg.hashsalt": "bnn"}):
+        figure.savefig(part, format=path.suffix[1:], dpi=150, metadata=dates.get(path.suffix))
