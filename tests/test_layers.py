@@ -46,11 +46,35 @@ def test_sums_of_binary_inputs_are_integers_before_the_scale():
         3,
         weight_quantizer=make_quantizer("binary", scale="mean-abs-per-output"),
         input_quantizer=make_quantizer("binary"),
-    )
+    ).eval()
     _, scale = layer.weight_quantizer.factored(layer.weight)
     sums = (layer(torch.randn(10, 65)) / scale.T).double()
     assert torch.allclose(sums, sums.round(), atol=1e-4)
     assert (sums.round().remainder(2) == 1).all()  # 65 odd terms of ±1
+
+
+@pytest.mark.parametrize("scale", ["none", "mean-abs", "mean-abs-per-output", "fan-in"])
+@pytest.mark.parametrize(
+    "make", [lambda **q: QuantLinear(9, 5, **q), lambda **q: QuantConv2d(9, 5, 1, **q)]
+)
+def test_weight_gradients_do_not_depend_on_an_input_quantizer(scale, make):
+    """Inputs that are ±1 already: quantizing them again must change nothing."""
+    torch.manual_seed(0)
+    plain = make(weight_quantizer=make_quantizer("binary", scale=scale))
+    both = make(
+        weight_quantizer=make_quantizer("binary", scale=scale),
+        input_quantizer=make_quantizer("binary"),
+    )
+    both.load_state_dict(plain.state_dict())
+    x = torch.where(torch.randn(4, 9) < 0, -1.0, 1.0)
+    x = x if isinstance(plain, QuantLinear) else x[:, :, None, None]
+    for layer in (plain, both):
+        layer(x).square().sum().backward()
+    assert torch.equal(plain.weight.grad, both.weight.grad)
+    in_training = plain.weight.grad.clone()
+    plain.zero_grad()
+    plain.eval()(x).square().sum().backward()
+    torch.testing.assert_close(plain.weight.grad, in_training)
 
 
 def test_gradient_reaches_latent_weights_and_inputs():

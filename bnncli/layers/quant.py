@@ -24,9 +24,9 @@ def _affine(out: Tensor, scale: Tensor | None, bias: Tensor | None) -> Tensor:
 class QuantLinear(nn.Linear):
     """Compute y = Q_in(x) · Q_w(W)ᵀ + b.
 
-    Without quantizers it is ``nn.Linear``. The scale of the weights multiplies the sum, so that the
-    sum itself is one of integers when the inputs are; only training with real inputs scales the
-    weights instead, which are fewer than the sums.
+    Without quantizers it is ``nn.Linear``. In evaluation the scale of the weights multiplies the
+    sum, so that the sum itself is one of integers when the inputs are. Training scales the weights,
+    whose surrogate gradient is then that of their quantizer.
 
     Shape: (batch, in_features) -> (batch, out_features).
     """
@@ -54,7 +54,7 @@ class QuantLinear(nn.Linear):
         x = input if self.input_quantizer is None else self.input_quantizer(input)
         if self.weight_quantizer is None:
             return F.linear(x, self.weight, self.bias)
-        if self.training and self.input_quantizer is None:
+        if self.training:
             return F.linear(x, self.weight_quantizer(self.weight), self.bias)
         w, scale = self.weight_quantizer.factored(self.weight)
         return _affine(F.linear(x, w), scale, self.bias)
@@ -94,7 +94,7 @@ class QuantConv2d(nn.Conv2d):
         x = input if self.input_quantizer is None else self.input_quantizer(input)
         if self.weight_quantizer is None:
             return self._convolve(x, self.weight, self.bias)
-        if self.training and self.input_quantizer is None:
+        if self.training:
             return self._convolve(x, self.weight_quantizer(self.weight), self.bias)
         w, scale = self.weight_quantizer.factored(self.weight)
         return _affine(self._convolve(x, w, None), scale, self.bias)

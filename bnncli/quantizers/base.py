@@ -56,19 +56,26 @@ class _Quantize(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, w: Tensor, quantizer: Quantizer, scaled: bool) -> Tensor:
+    def forward(
+        ctx: Any, w: Tensor, quantizer: Quantizer, scale: Tensor | None, apart: bool
+    ) -> Tensor:
         ctx.save_for_backward(w)
         ctx.surrogate = quantizer.surrogate
-        return quantizer.values(w, scaled=scaled)
+        # A scale that is applied later arrives in the gradient; the law is about dL/dlevels.
+        ctx.divisor = scale if apart else None
+        value = quantizer.grid_values(w, scale)
+        return value if apart or scale is None else value * scale
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None]:
         (w,) = ctx.saved_tensors
-        return ctx.surrogate.backward(grads[0], w), None, None
+        grad = grads[0] if ctx.divisor is None else grads[0] / ctx.divisor
+        return ctx.surrogate.backward(grad, w), None, None, None
 
 
-def _quantize(w: Tensor, quantizer: Quantizer, *, scaled: bool) -> Tensor:
-    out: Tensor = _Quantize.apply(w, quantizer, scaled)  # type: ignore[no-untyped-call]
+def _quantize(w: Tensor, quantizer: Quantizer, scale: Tensor | None, *, apart: bool) -> Tensor:
+    # torch leaves Function.apply untyped.
+    out: Tensor = _Quantize.apply(w, quantizer, scale, apart)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -130,29 +137,30 @@ class Quantizer(nn.Module):
         value = self.grid.decode(codes, dtype)
         return value if scale is None else value * scale
 
-    def values(self, w: Tensor, *, scaled: bool = True) -> Tensor:
-        """Quantize without autograd; equal to ``levels(*codes(w))``, or to its unscaled part.
+    def grid_values(self, w: Tensor, scale: Tensor | None) -> Tensor:
+        """Round to grid values without autograd, before the scale.
 
         Shape: (...) -> (...).
         """
-        scale = self.scale(w)
-        value = self.grid.round(self._normalized(w, scale), self._noise(w, None))
-        return value if scale is None or not scaled else value * scale
+        return self.grid.round(self._normalized(w, scale), self._noise(w, None))
 
     def forward(self, w: Tensor) -> Tensor:
         """Quantize; in the soft form give the relaxed function of the surrogate instead."""
         if self.soft:
             return self.surrogate.relaxed(w)
-        return _quantize(w, self, scaled=True)
+        return _quantize(w, self, self.scale(w), apart=False)
 
     def factored(self, w: Tensor) -> tuple[Tensor, Tensor | None]:
         """Give grid values and scale apart, so that a layer can sum integers and scale the sum.
+
+        The gradient is the same as that of :meth:`forward` once the caller multiplies.
 
         Shape: (out, ...) -> (out, ...), scale () or (out, 1, ...) or None.
         """
         if self.soft:
             return self.surrogate.relaxed(w), None
-        return _quantize(w, self, scaled=False), self.scale(w)
+        scale = self.scale(w)
+        return _quantize(w, self, scale, apart=True), scale
 
     def pack(self, w: Tensor, generator: torch.Generator | None = None) -> PackedCodes:
         """Pack the codes, one row of words per output, elements of a row in torch's order.
