@@ -227,7 +227,7 @@ def test_existing_runs_are_kept_unless_forced(tmp_path):
     run = new_run(tmp_path, settings, force=False)
     with pytest.raises(BnnError, match=r"unfinished run with these settings.*--resume"):
         new_run(tmp_path, settings, force=False)
-    run_training(run, data, device=CPU)
+    run.write_json("result.json", run_training(run, data, device=CPU).result)
     with pytest.raises(BnnError, match=r"finished run with these settings.*bnn eval"):
         new_run(tmp_path, settings, force=False)
     assert new_run(tmp_path, settings, force=True).metrics() == []
@@ -301,8 +301,11 @@ def test_pixel_statistics_are_those_of_the_pixels():
 
 def test_devices_that_are_not_here_are_usage_errors():
     assert pick_device("auto").type in {"cpu", "cuda"}
-    with pytest.raises(UsageError, match="device 'warp' cannot be used here"):
-        pick_device("warp")
+    for name in ("warp", "meta", "cpu:3"):
+        with pytest.raises(UsageError, match=f"device '{name}': expected auto, cpu, cuda"):
+            pick_device(name)
+    with pytest.raises(UsageError, match="device 'cuda:99' cannot be used here"):
+        pick_device("cuda:99")
 
 
 def test_precision_auto_is_one_of_the_two():

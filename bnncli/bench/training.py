@@ -54,9 +54,9 @@ def stepper(trainer: Trainer) -> Contender:
     steps = trainer.steps_per_epoch
 
     def run() -> float:
-        before = trainer.progress.loss_sum
+        before = float(trainer.progress.loss_sum)
         trainer.step(order, trainer.progress.step % steps * trainer.settings.batch_size)
-        return trainer.progress.loss_sum - before
+        return float(trainer.progress.loss_sum) - before
 
     return Contender(run, clock=lambda: trainer.progress.step_seconds)
 

@@ -105,7 +105,7 @@ def read_settings(path: Path, base: Settings | None = None) -> Settings:
             values = tomllib.load(file)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror}); give a TOML file") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: not valid TOML: {error}") from error
     # A recipe file also records what it reached; a run's settings do not depend on that.
     values.pop("result", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from bnncli.layers import Pixels
 from bnncli.models import Quantization, build_model, find_arch
 from bnncli.optim import make_optimizer
 from bnncli.training.evaluate import accuracy
+from bnncli.training.limits import check_ranges
 from bnncli.training.loop import Trainer
 from bnncli.training.schedules import SCHEDULES
 from bnncli.training.seeds import mix, seed_default
@@ -37,16 +39,13 @@ SAVE_EVERY_SECONDS = 5.0
 
 
 def resolve(settings: Settings) -> Settings:
-    """Fill in what the architecture decides and check the names that are used late."""
+    """Fill in what the architecture decides and refuse what cannot be trained."""
+    check_ranges(settings)
     train = settings.train
     if train.precision not in PRECISIONS:
         raise unknown_name("precision", train.precision, PRECISIONS)
     if train.schedule not in SCHEDULES:
         raise unknown_name("schedule", train.schedule, SCHEDULES)
-    if train.epochs < 1 or train.batch_size < 1:
-        raise UsageError(
-            f"epochs={train.epochs}, batch_size={train.batch_size}; both must be at least 1"
-        )
     parse_augment(settings.data.augment)
     arch = find_arch(settings.model.arch)
     defaults = {"weights": "float", "activations": "float", **arch.defaults}
@@ -55,6 +54,9 @@ def resolve(settings: Settings) -> Settings:
         # Another quantizer than the architecture's own brings its own scale.
         defaults.pop("scale", None)
     merged: dict[str, Any] = {**defaults, **given}
+    if merged.get("norm") == "none" and merged["weights"] != "float":
+        # Nothing else would bring a sum of ±1 products back to unit variance.
+        merged.setdefault("scale", "fan-in")
     return dataclasses.replace(settings, model=dataclasses.replace(settings.model, **merged))
 
 
@@ -96,15 +98,17 @@ def pick_device(name: str) -> torch.device:
     """Give the named device; ``auto`` is a CUDA GPU where there is one, else the CPU."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cpu":
+        return torch.device(name)
+    if not re.fullmatch(r"cuda(:\d+)?", name):
+        raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
     try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); "
-            f"give auto, cpu or cuda"
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); give cpu"
         ) from error
-    return device
+    return torch.device(name)
 
 
 def uses_bfloat16(precision: str, device: torch.device) -> bool:
@@ -238,7 +242,7 @@ def _finish(run: Run, data: ImageData, log: RunLog) -> dict[str, Any]:
     # One entry alone: the order of several is not fixed, and equal runs write equal files.
     run.save_weights(log.best, {"run": run.name})
     rows = run.metrics()
-    result = {
+    return {
         "best_epoch": progress.best_epoch,
         "validation_hard_accuracy": progress.best_accuracy,
         "test_hard_accuracy": accuracy(model, data.test, form="hard"),
@@ -246,8 +250,6 @@ def _finish(run: Run, data: ImageData, log: RunLog) -> dict[str, Any]:
         "step_seconds": sum(row["step_seconds"] for row in rows),
         "validation_seconds": sum(row["validation_seconds"] for row in rows),
     }
-    run.write_json("result.json", result)
-    return result
 
 
 def load_run_data(settings: Settings, *, data_dir: Path | None, download: bool) -> ImageData:
@@ -266,6 +268,11 @@ def load_run_data(settings: Settings, *, data_dir: Path | None, download: bool) 
 def load_run_model(run: Run, data: ImageData) -> nn.Sequential:
     """Build a run's network with its best weights, in evaluation mode."""
     model = build(run.settings(), data)
-    model.load_state_dict(run.load_weights())
-    model.eval()
-    return model
+    try:
+        model.load_state_dict(run.load_weights())
+    except RuntimeError as error:  # torch's way to say that names or shapes do not match
+        raise BnnError(
+            f"{run.path}: model.safetensors does not fit config.toml; one of them was changed: "
+            f"start the run again with --force"
+        ) from error
+    return model.eval()

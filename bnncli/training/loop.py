@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from bnncli.errors import BnnError
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.records import EpochRecord, Progress
@@ -73,7 +75,9 @@ class Trainer:
         self.epoch_labels = self.labels[order].to(self.device)
         if resumed:
             progress.predicted = progress.predicted.to(self.device)
+            progress.loss_sum = progress.loss_sum.to(self.device)
         else:
+            progress.loss_sum = torch.zeros((), dtype=torch.float64, device=self.device)
             progress.codes = weight_codes(self.model)
             progress.predicted = torch.empty_like(self.epoch_labels)
         return order
@@ -95,7 +99,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
-        progress.loss_sum += loss.item()
+        progress.loss_sum += loss.detach()
         progress.step_seconds += time.perf_counter() - began
         torch.argmax(logits.detach(), dim=1, out=progress.predicted[chosen])
         progress.step += 1
@@ -112,6 +116,12 @@ class Trainer:
 
     def _finish_epoch(self, epoch: int, began: float) -> None:
         progress = self.progress
+        loss = float(progress.loss_sum) / self.steps_per_epoch
+        if not math.isfinite(loss):
+            raise BnnError(
+                f"the loss is {loss} in epoch {epoch + 1}: training diverged; lower --lr "
+                f"({self.optimizer.param_groups[0]['lr']:g} at the end of that epoch)"
+            )
         validation_began = time.perf_counter()
         hard = accuracy(self.model, self.data.validation, form="hard")
         soft = accuracy(self.model, self.data.validation, form="soft")
@@ -119,7 +129,7 @@ class Trainer:
         correct = progress.predicted == self.epoch_labels
         record = EpochRecord(
             epoch=epoch,
-            loss=progress.loss_sum / self.steps_per_epoch,
+            loss=loss,
             train_accuracy=float(correct.float().mean()),
             hard_accuracy=hard,
             soft_accuracy=soft,
@@ -132,6 +142,6 @@ class Trainer:
         is_best = hard >= progress.best_accuracy  # of equals the one trained longer
         if is_best:
             progress.best_accuracy, progress.best_epoch = hard, epoch
-        progress.loss_sum = progress.seconds = progress.step_seconds = 0.0
+        progress.seconds = progress.step_seconds = 0.0
         for reporter in self.reporters:
             reporter.on_epoch(record, is_best)

@@ -34,7 +34,8 @@ class Progress:
     """How far a run is; saved with it. Sums are over the steps of the unfinished epoch."""
 
     step: int = 0
-    loss_sum: float = 0.0
+    # Added up on the device: reading a loss would wait for it in every step.
+    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     seconds: float = 0.0
     step_seconds: float = 0.0
     best_accuracy: float = -1.0
