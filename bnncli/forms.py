@@ -14,7 +14,8 @@ import numpy as np
 from bnncli.data import find_source, load_dataset
 from bnncli.errors import UsageError
 from bnncli.native import default_backend
-from bnncli.packed import load_packed, model_size
+from bnncli.packed import load_packed
+from bnncli.packed.file import to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,7 +63,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``bnn eval`` found on the test set of a data set."""
+    """What ``bnn eval`` found on the test set of a data set.
+
+    ``packed_bytes`` is the size of the packed model's file; ``float_bytes`` is that of the weights
+    of the same network as float32.
+    """
 
     source: str
     data: str
@@ -98,6 +103,17 @@ def difference(
             for i in different[:N_EXAMPLES]
         ),
     )
+
+
+def run_model(run: Run, data: ImageData) -> nn.Sequential:
+    """Build a run's network with its best weights; refuse weights of another network."""
+    from bnncli.training.experiment import load_run_model
+
+    try:
+        return load_run_model(run, data)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:200]
+        raise run.damaged("model.safetensors", f"does not fit config.toml: {why}") from error
 
 
 def freeze_run(model: nn.Sequential, run: Run, *, sample_seed: int | None = None) -> PackedModel:
@@ -139,7 +155,7 @@ def evaluate_file(
         backend=default_backend().name,
         forms=(result,),
         float_bytes=None if floats is None else int(floats),
-        packed_bytes=model_size(packed).total,
+        packed_bytes=path.stat().st_size,
         sample_seed=None if seed is None else int(seed),
         difference=None,
     )
@@ -160,13 +176,12 @@ def evaluate_run(
     random instead, hard and packed alike.
     """
     from bnncli.freeze import float_bytes, sampled_model
-    from bnncli.training.experiment import load_run_model
 
     own = run.settings().data.name
     name = data_name or own
     _check_same_task(own, name)
     data = load_dataset(name, data_dir=data_dir, download=download)
-    model = load_run_model(run, data)
+    model = run_model(run, data)
     if sample_seed is None:
         packed = load_packed(run.packed) if run.packed.exists() else freeze_run(model, run)
     else:
@@ -182,7 +197,7 @@ def evaluate_run(
         backend=default_backend().name,
         forms=(soft, hard, result),
         float_bytes=float_bytes(model),
-        packed_bytes=model_size(packed).total,
+        packed_bytes=len(to_bytes(packed)),
         sample_seed=sample_seed,
         difference=difference(hard_logits, packed_logits, data.test.labels),
     )

@@ -7,17 +7,17 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import BnnError, UsageError
-from bnncli.forms import freeze_run, packed_form
+from bnncli.forms import freeze_run, packed_form, run_model
 from bnncli.freeze import float_bytes
 from bnncli.native import backend_name
 from bnncli.optim import make_optimizer
-from bnncli.packed import model_size, save_packed
+from bnncli.packed import save_packed
+from bnncli.packed.file import to_bytes
 from bnncli.training.environment import environment
 from bnncli.training.experiment import (
     Outcome,
     build,
     load_run_data,
-    load_run_model,
     run_training,
 )
 
@@ -68,7 +68,11 @@ def train(
     reporters: Sequence[Reporter] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Train a run, freeze its best model to ``model.bnn`` and evaluate what was frozen."""
+    """Train a run, freeze its best model to ``model.bnn`` and evaluate what was frozen.
+
+    ``result.json`` makes a run finished, so it is written last: resumed, a run that was killed
+    before that trains no further step, but is packed and evaluated.
+    """
     record_start(run, device=device, command=command, resume=resume)
     if not resume:
         # A run killed before its first checkpoint starts over, without the epochs it had seen.
@@ -88,7 +92,7 @@ def pack(run: Run, data: ImageData) -> dict[str, Any]:
 
     A network without a packed form says so under ``packed_error``; its run is whole without it.
     """
-    model = load_run_model(run, data)
+    model = run_model(run, data)
     began = time.perf_counter()
     try:
         packed = freeze_run(model, run)
@@ -99,14 +103,14 @@ def pack(run: Run, data: ImageData) -> dict[str, Any]:
     return {
         "test_packed_accuracy": form.accuracy,
         "float_bytes": float_bytes(model),
-        "packed_bytes": model_size(packed).total,
+        "packed_bytes": run.packed.stat().st_size,
         "pack_seconds": time.perf_counter() - began,
     }
 
 
 def record_start(run: Run, *, device: torch.device, command: str, resume: bool) -> None:
     """Write what a run starts on; a resumed run keeps what it ran on before."""
-    starts = run.read_json("env.json").get("starts", []) if resume else []
+    starts = run.starts() if resume else []
     starts.append(
         {
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -128,20 +132,26 @@ def write_packed(
     data_dir: Path | None,
     download: bool,
 ) -> dict[str, Any]:
-    """Freeze a run's best weights into a file; give its name and sizes."""
+    """Freeze a run's best weights into a file; give its name and sizes.
+
+    A file in the run that holds the very same bytes already is left as it is.
+    """
     name = "model.bnn" if sample_seed is None else f"model-sample-{sample_seed}.bnn"
     path = run.path / name if output is None else output
-    if path.exists() and not force:
-        raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
+    exists = BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
+    if output is not None and path.exists() and not force:
+        raise exists
     data = load_run_data(run.settings(), data_dir=data_dir, download=download)
-    model = load_run_model(run, data)
+    model = run_model(run, data)
     packed = freeze_run(model, run, sample_seed=sample_seed)
-    save_packed(packed, path, force=force)
+    if force or not path.exists():
+        save_packed(packed, path, force=force)
+    elif path.read_bytes() != to_bytes(packed):
+        raise exists
     return {
         "run": str(run.path),
         "file": str(path),
         "sample_seed": sample_seed,
         "float_bytes": float_bytes(model),
-        "packed_bytes": model_size(packed).total,
-        "file_bytes": path.stat().st_size,
+        "packed_bytes": path.stat().st_size,
     }

@@ -17,6 +17,7 @@ PACKAGE = Path(bnncli.__file__).parent
 ORDER = [
     "errors",
     "bits",
+    "jsontext",
     "data",
     "quantizers",
     "norms",

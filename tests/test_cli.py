@@ -145,7 +145,7 @@ def test_an_expected_failure_is_one_line_on_stderr():
 
 def test_debug_shows_where_it_failed():
     done = program("--debug", "list", "archz")
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "unknown_name" in done.stderr
     assert "did you mean 'archs'?" in done.stderr
 

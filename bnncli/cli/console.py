@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +9,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bnncli.jsontext import to_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 UNBOUNDED = 400
 """Columns of a table that goes into a pipe: nothing is wrapped for whoever reads it."""
+
+NARROW = 70
+"""Below this many columns a table leaves out what matters least, so that a row stays one line."""
 
 
 def stderr() -> Console:
@@ -40,7 +44,7 @@ def print_note(message: str, console: Console | None = None) -> None:
 
 def print_json(values: dict[str, Any]) -> None:
     """Print one JSON object, with the version of its keys."""
-    sys.stdout.write(json.dumps({"schema": 1, **values}, indent=2) + "\n")
+    sys.stdout.write(to_json({"schema": 1, **values}) + "\n")
 
 
 def table(titles: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import Annotated, Any
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -24,11 +27,20 @@ class CommandGroup(TyperGroup):
         """Run the command that was asked for."""
         try:
             return super().invoke(ctx)
-        except BnnError as error:
+        except (BnnError, OSError) as error:
             if ctx.params.get("debug"):
-                raise
-            print_error(str(error))
-            raise typer.Exit(error.exit_code) from error
+                traceback.print_exception(error)
+            else:
+                print_error(_one_line(error))
+            raise typer.Exit(error.exit_code if isinstance(error, BnnError) else 1) from error
+
+
+def _one_line(error: BnnError | OSError) -> str:
+    """Say what failed; of the system's own failures, which file and why."""
+    if isinstance(error, OSError) and error.strerror:
+        name = error.filename2 or error.filename
+        return error.strerror if name is None else f"{os.fsdecode(name)}: {error.strerror}"
+    return str(error) or type(error).__name__
 
 
 app = typer.Typer(
@@ -84,16 +96,54 @@ for _group in (runs, data, bench):
     app.add_typer(_group.app, name=_group.__name__.rsplit(".", 1)[1])
 
 
-def main() -> None:
-    """Run the program; a reader that closed its end of a pipe is no failure to talk about."""
-    try:
-        app()
-    finally:
+class Stream(io.FileIO):
+    """Write to a descriptor; once that fails, what is left goes nowhere.
+
+    A reader that closed its end of a pipe is no failure to talk about. Any other failure is raised
+    once: Python flushes again at exit, when nobody can catch it.
+    """
+
+    def __init__(self, descriptor: int, name: str) -> None:
+        super().__init__(descriptor, "w", closefd=False)
+        self.says = name
+
+    def write(self, data: Any) -> int:
+        """Write bytes; tell how many were taken."""
         try:
+            return super().write(data)
+        except OSError as error:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
+            if isinstance(error, BrokenPipeError):
+                return len(data)
+            error.filename = self.says
+            raise
+
+
+def _text_stream(stream: TextIO | None, name: str) -> TextIO:
+    if stream is None:  # closed by whoever started the program
+        return Path(os.devnull).open("w", encoding="utf-8")
+    return io.TextIOWrapper(
+        io.BufferedWriter(Stream(stream.fileno(), name)),
+        encoding=stream.encoding,
+        errors=stream.errors,
+        line_buffering=name == "stderr" or stream.isatty(),
+    )
+
+
+def main() -> None:
+    """Run the program; a failure of its own output is one line too."""
+    sys.stdout = _text_stream(sys.stdout, "stdout")
+    sys.stderr = _text_stream(sys.stderr, "stderr")
+    try:
+        try:
+            app()
+        finally:
             sys.stdout.flush()
-        except BrokenPipeError:
-            # Python flushes again at exit; what is left must go nowhere.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print_error(_one_line(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

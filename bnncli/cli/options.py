@@ -46,3 +46,5 @@ Force = Annotated[
     bool, typer.Option("--force", help="Replace what is there.", rich_help_panel="Run")
 ]
 RUNS = Path("runs")
+LARGEST_SEED = 2**63 - 1
+"""Generators take a seed of 64 bits with a sign."""

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bnncli.cli.console import percent, table
+from bnncli.cli.console import NARROW, percent, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,18 @@ DRAWING_SHARE = 0.02
 """Frames are drawn by the training thread: at most this share of its time goes into them."""
 
 TITLES = ("epoch", "loss", "train", "val hard", "val soft", "flips", "lr", "seconds", "")
+
+
+LESS_NEEDED = frozenset({"val soft", "flips", "lr"})
+"""Columns that a narrow terminal has no room for."""
+
+
+def fitting(cells: tuple[str, ...], width: int) -> tuple[str, ...]:
+    """Give the cells of a row that fit into so many columns of a terminal."""
+    if width >= NARROW:
+        return cells
+    pairs = zip(TITLES, cells, strict=True)
+    return tuple(cell for title, cell in pairs if title not in LESS_NEEDED)
 
 
 def epoch_cells(record: EpochRecord, is_best: bool) -> tuple[str, ...]:
@@ -99,11 +111,14 @@ class LiveView:
 
     def table(self) -> RenderableType:
         """Draw the last epochs, and the best one where it is older."""
-        shown = self.rows[-SHOWN_EPOCHS:]
-        older = [row for row in self.rows[:-SHOWN_EPOCHS] if row[1]]
-        grid = table(TITLES, [], left=0)
-        for record, is_best in older + shown:
-            grid.add_row(*epoch_cells(record, is_best), style="bold green" if is_best else "")
+        width, height = self.live.console.size
+        # Titles, an older best epoch, the bar and the cursor's line take four lines.
+        n_shown = max(1, min(SHOWN_EPOCHS, height - 4))
+        older = [row for row in self.rows[:-n_shown] if row[1]]
+        grid = table(fitting(TITLES, width), [], left=0)
+        for record, is_best in older + self.rows[-n_shown:]:
+            cells = fitting(epoch_cells(record, is_best), width)
+            grid.add_row(*cells, style="bold green" if is_best else "")
         return grid
 
     def bar(self, step: int, steps_per_epoch: int) -> RenderableType:
@@ -112,10 +127,11 @@ class LiveView:
         done = step - (self.first_step or 0)
         rest = (time.monotonic() - self.began) / done * (total - step)
         epoch, in_epoch = divmod(step - 1, steps_per_epoch)
+        width = 30 if self.live.console.width >= NARROW else 10
         line = Table.grid(padding=(0, 1))
         line.add_row(
             Text(f"epoch {epoch + 1}/{self.epochs}"),
-            ProgressBar(total=total, completed=step, width=30),
+            ProgressBar(total=total, completed=step, width=width),
             Text(f"step {in_epoch + 1}/{steps_per_epoch}"),
             Text(f"{minutes(rest)} left"),
         )

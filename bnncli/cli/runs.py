@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bnncli.cli.console import percent, print_json, print_note, stdout, table
+from bnncli.cli.console import NARROW, percent, print_json, print_note, stdout, table
 from bnncli.cli.options import RUNS, AsJson, RunsDir
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bnncli.training.history import RunRow
     from bnncli.training.runs import Run
 
 SHOWN_EPOCHS = 10
@@ -42,19 +45,36 @@ def list_command(runs_dir: RunsDir = RUNS, as_json: AsJson = False) -> None:
     if not rows:
         print_note(f"no runs in {runs_dir}; train one: bnn train --arch smallconv --binary")
         return
-    cells = [
-        (
-            row.name,
-            f"{row.weights}/{row.activations}",
-            str(row.seed),
-            f"{row.epochs_done}/{row.epochs}",
-            percent(row.validation_hard_accuracy),
-            row.state if row.test_hard_accuracy is None else percent(row.test_hard_accuracy),
-        )
-        for row in rows
-    ]
-    titles = ("run", "weights/acts", "seed", "epochs", "val hard", "test hard")
-    stdout().print(table(titles, cells, left=2))
+    console = stdout()
+    columns = [0, 3, 4, 5] if console.width < NARROW else range(len(LIST_TITLES))
+    cells = [_list_cells(row) for row in rows]
+    titles = [LIST_TITLES[i] for i in columns]
+    console.print(
+        table(titles, [[row[i] for i in columns] for row in cells], left=2 - (len(columns) < 6))
+    )
+    _print_problems(rows)
+
+
+LIST_TITLES = ("run", "weights/acts", "seed", "epochs", "val hard", "test hard")
+
+
+def _list_cells(row: RunRow) -> tuple[str, ...]:
+    if row.problem is not None:
+        return (row.name, "–", "–", "–", "–", row.state)
+    return (
+        row.name,
+        f"{row.weights}/{row.activations}",
+        str(row.seed),
+        f"{row.epochs_done}/{row.epochs}",
+        percent(row.validation_hard_accuracy),
+        row.state if row.test_hard_accuracy is None else percent(row.test_hard_accuracy),
+    )
+
+
+def _print_problems(rows: Sequence[RunRow]) -> None:
+    for row in rows:
+        if row.problem is not None:
+            print_note(f"{row.state}: {row.problem}")
 
 
 @app.command(
@@ -102,9 +122,9 @@ def description(run: Run) -> dict[str, Any]:
         "run": str(run.path),
         "state": run_row(run).state,
         "settings": flat_settings(run),
-        "result": run.read_json("result.json"),
+        "result": run.result(),
         "epochs": run.metrics(),
-        "starts": run.read_json("env.json").get("starts", []),
+        "starts": run.starts(),
         "files": {
             path.name: path.stat().st_size for path in sorted(run.path.iterdir()) if path.is_file()
         },
@@ -112,7 +132,7 @@ def description(run: Run) -> dict[str, Any]:
 
 
 def _print_description(values: dict[str, Any]) -> None:
-    from bnncli.cli.progress import TITLES, epoch_cells
+    from bnncli.cli.progress import TITLES, epoch_cells, fitting
     from bnncli.training.records import EpochRecord
 
     console = stdout()
@@ -127,8 +147,11 @@ def _print_description(values: dict[str, Any]) -> None:
         # Of equals the later one, as in training.
         best = max(records, key=lambda record: (record.hard_accuracy, record.epoch)).epoch
         console.print()
-        cells = [epoch_cells(record, record.epoch == best) for record in records[-SHOWN_EPOCHS:]]
-        console.print(table(TITLES, cells, left=0))
+        cells = [
+            fitting(epoch_cells(record, record.epoch == best), console.width)
+            for record in records[-SHOWN_EPOCHS:]
+        ]
+        console.print(table(fitting(TITLES, console.width), cells, left=0))
     for start in values["starts"]:
         console.print()
         rows = [(name, str(value)) for name, value in start.items()]
@@ -168,7 +191,7 @@ def compare_command(
         plot_curves({run.name: run.metrics() for run in pair}, plot)
         print_note(f"wrote {plot}")
     differ = settings_that_differ(*pair)
-    results = [run.read_json("result.json") for run in pair]
+    results = [run.result() for run in pair]
     if as_json:
         names = [str(run.path) for run in pair]
         print_json({"runs": names, "settings_that_differ": differ, "results": results})
@@ -198,10 +221,12 @@ def summary_command(
     from bnncli.training.history import summarize_seeds
     from bnncli.training.runs import list_runs
 
-    found = summarize_seeds(list_runs(runs_dir), pattern)
+    found, unreadable = summarize_seeds(list_runs(runs_dir), pattern)
     if as_json:
-        print_json({"summaries": [asdict(summary) for summary in found]})
+        summaries = [asdict(summary) for summary in found]
+        print_json({"summaries": summaries, "unreadable": [row.to_dict() for row in unreadable]})
         return
+    _print_problems(unreadable)
     if not found:
         print_note(f"no finished runs in {runs_dir} match {pattern}")
         return

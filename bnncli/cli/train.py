@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path  # noqa: TC003 (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bnncli.cli.console import print_json
 from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Force, Offline, RunsDir
 from bnncli.cli.training import Manner, go_on, start
 from bnncli.errors import UsageError
@@ -198,10 +200,11 @@ def train(
             "deterministic": deterministic or None,
         },
     }
+    _check_threads(threads)
     manner = Manner(
         data_dir=data_dir,
         download=not offline,
-        device=device,
+        device=device if resume is None or _given(ctx, "device") else None,
         threads=threads,
         runs_dir=runs_dir,
         tensorboard=tensorboard,
@@ -213,7 +216,10 @@ def train(
         return
     settings = merge(recipe, config, flags)
     if print_config:
-        sys.stdout.write(settings.to_toml())
+        if as_json:
+            print_json({"settings": settings.to_dict()})
+        else:
+            sys.stdout.write(settings.to_toml())
         return
     start(settings, manner, force=force)
 
@@ -227,13 +233,24 @@ WITH_RESUME = {
 
 def _refuse_settings_with_resume(ctx: typer.Context) -> None:
     for name in ctx.params:
-        source = ctx.get_parameter_source(name)
-        if name not in WITH_RESUME and source is not None and source.name == "COMMANDLINE":
+        if name not in WITH_RESUME and _given(ctx, name):
             given = "RECIPE" if name == "recipe" else "--" + name.replace("_", "-")
             raise UsageError(
                 f"--resume with {given}: a resumed run keeps its settings; drop {given}, "
                 f"or start another run without --resume"
             )
+
+
+def _given(ctx: typer.Context, name: str) -> bool:
+    """Tell whether an option stands on the command line itself."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _check_threads(threads: int | None) -> None:
+    largest = 4 * (os.cpu_count() or 1)
+    if threads is not None and threads > largest:
+        raise UsageError(f"--threads {threads}: this machine takes at most {largest}")
 
 
 def _parse_widths(text: str) -> tuple[int, ...]:
@@ -249,7 +266,7 @@ def merge(recipe: str | None, config: Path | None, flags: dict[str, dict[str, An
     from bnncli.training.config import Settings, read_settings
     from bnncli.training.experiment import resolve
 
-    settings = settings_from(recipe) if recipe else Settings()
+    settings = Settings() if recipe is None else settings_from(recipe)
     if config is not None:
         settings = read_settings(config, settings)
     given = {

@@ -26,11 +26,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Manner:
-    """How to train, apart from what: none of it changes a run's settings."""
+    """How to train, apart from what: none of it changes a run's settings.
+
+    A device or number of threads that is None is that of the run's first start, for a new run
+    what there is.
+    """
 
     data_dir: Path | None
     download: bool
-    device: str
+    device: str | None
     threads: int | None
     runs_dir: Path
     tensorboard: bool
@@ -48,7 +52,7 @@ def start(settings: Settings, manner: Manner, *, force: bool) -> None:
         from bnncli.training.tensorboard import check_tensorboard
 
         check_tensorboard()
-    device = pick_device(manner.device)
+    device = pick_device(manner.device or "auto")
     data = prepare(settings, data_dir=manner.data_dir, download=manner.download)
     _train(new_run(manner.runs_dir, settings, force=force), data, manner, device, resume=False)
 
@@ -61,15 +65,18 @@ def go_on(name: str, manner: Manner) -> None:
     run = find_run(name, manner.runs_dir)
     if run.finished:
         if not manner.quiet:
-            print_note(f"{run.path} is finished; see it with: bnn eval {run.path}")
+            print_note(f"{run.path} is finished; see it with: {_eval_command(run, manner)}")
         if manner.as_json:
-            _print_outcome(run, finished=True, result=run.read_json("result.json"))
+            _print_outcome(run, finished=True, result=run.result())
         return
-    device = pick_device(manner.device)
-    if manner.threads is None:
-        # Threads split sums differently: with another number a run would not end the same.
-        starts = run.read_json("env.json").get("starts", [])
-        manner = replace(manner, threads=starts[-1]["threads"] if starts else None)
+    # A sum depends on the device and on how threads split it: elsewhere a run ends differently.
+    first: dict[str, Any] = next(iter(run.starts()), {"device": "auto", "threads": None})
+    manner = replace(
+        manner,
+        device=manner.device or first["device"],
+        threads=manner.threads or first["threads"],
+    )
+    device = pick_device(manner.device or "auto")
     data = load_run_data(run.settings(), data_dir=manner.data_dir, download=manner.download)
     _train(run, data, manner, device, resume=run.checkpoint.exists())
 
@@ -97,18 +104,37 @@ def _train(
             from bnncli.training.tensorboard import tensorboard_reporter
 
             reporters.append(stack.enter_context(tensorboard_reporter(run.path / "tensorboard")))
-        outcome = job.train(
-            run,
-            data,
-            device=device,
-            command=shlex.join(["bnn", *sys.argv[1:]]),
-            resume=resume,
-            reporters=reporters,
-            should_stop=stop,
-        )
+        try:
+            outcome = job.train(
+                run,
+                data,
+                device=device,
+                command=shlex.join(["bnn", *sys.argv[1:]]),
+                resume=resume,
+                reporters=reporters,
+                should_stop=stop,
+            )
+        except KeyboardInterrupt as error:
+            print_note(f"interrupted; go on with: {_resume_command(run, manner)}", console)
+            raise typer.Exit(130) from error
     if manner.as_json:
         _print_outcome(run, finished=outcome.finished, result=outcome.result)
-    _end(console, run, outcome, quiet=manner.quiet)
+    if outcome.finished and stop.requested and not manner.quiet:
+        print_note("asked to stop after the last step; the run is finished", console)
+    _end(console, run, outcome, manner)
+
+
+def _resume_command(run: Run, manner: Manner) -> str:
+    return shlex.join(["bnn", "train", "--resume", str(run.path), *_data_options(manner)])
+
+
+def _eval_command(run: Run, manner: Manner) -> str:
+    return shlex.join(["bnn", "eval", str(run.path), *_data_options(manner)])
+
+
+def _data_options(manner: Manner) -> list[str]:
+    where = [] if manner.data_dir is None else ["--data-dir", str(manner.data_dir)]
+    return where if manner.download else [*where, "--offline"]
 
 
 def _print_header(console: Console, settings: Settings, data: ImageData, device: str) -> None:
@@ -129,13 +155,14 @@ def _print_outcome(run: Run, *, finished: bool, result: dict[str, Any]) -> None:
     print_json(values)
 
 
-def _end(console: Console, run: Run, outcome: Outcome, *, quiet: bool) -> None:
+def _end(console: Console, run: Run, outcome: Outcome, manner: Manner) -> None:
     if not outcome.finished:
         # Said even when quiet: without it the checkpoint would go unnoticed.
-        print_note(f"stopped and saved; go on with: bnn train --resume {run.path}", console)
+        print_note(f"stopped and saved; go on with: {_resume_command(run, manner)}", console)
         raise typer.Exit(130)
-    if not quiet:
-        for name, value in summary(run, outcome.result).items():
+    if not manner.quiet:
+        lines = {**summary(run, outcome.result), "next": _eval_command(run, manner)}
+        for name, value in lines.items():
             print_note(f"{name:<16} {value}", console)
 
 
@@ -154,5 +181,4 @@ def summary(run: Run, result: dict[str, Any]) -> dict[str, str]:
         lines["test packed"] = percent(result["test_packed_accuracy"])
         lines["size"] = f"{kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less"
     lines["training"] = f"{result['train_seconds']:.1f} s"
-    lines["next"] = f"bnn eval {run.path}"
     return lines

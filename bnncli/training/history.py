@@ -8,28 +8,31 @@ import statistics
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from bnncli.errors import BnnError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bnncli.training.runs import Run
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunRow:
-    """One run in short; accuracies are of the best epoch, None where not known yet."""
+    """One run in short; accuracies are of the best epoch, None where not known."""
 
     name: str
-    arch: str
-    data: str
-    weights: str
-    activations: str
-    seed: int
-    epochs_done: int
-    epochs: int
-    validation_hard_accuracy: float | None
-    test_hard_accuracy: float | None
-    test_packed_accuracy: float | None
     state: str
+    arch: str | None = None
+    data: str | None = None
+    weights: str | None = None
+    activations: str | None = None
+    seed: int | None = None
+    epochs_done: int | None = None
+    epochs: int | None = None
+    validation_hard_accuracy: float | None = None
+    test_hard_accuracy: float | None = None
+    test_packed_accuracy: float | None = None
+    problem: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values."""
@@ -37,11 +40,14 @@ class RunRow:
 
 
 def run_row(run: Run) -> RunRow:
-    """Describe a run in short."""
-    settings, rows = run.settings(), run.metrics()
-    result = run.read_json("result.json")
+    """Describe a run in short; one with a damaged file is ``unreadable`` and says why."""
+    try:
+        settings, rows, result = run.settings(), run.metrics(), run.result()
+    except BnnError as error:
+        return RunRow(name=run.name, state="unreadable", problem=str(error))
     return RunRow(
         name=run.name,
+        state="finished" if run.finished else "unfinished",
         arch=settings.model.arch,
         data=settings.data.name,
         weights=settings.model.weights or "float",
@@ -52,7 +58,6 @@ def run_row(run: Run) -> RunRow:
         validation_hard_accuracy=max((row["hard_accuracy"] for row in rows), default=None),
         test_hard_accuracy=result.get("test_hard_accuracy"),
         test_packed_accuracy=result.get("test_packed_accuracy"),
-        state="finished" if run.finished else "unfinished",
     )
 
 
@@ -87,21 +92,29 @@ class SeedSummary:
     mean_train_seconds: float
 
 
-def summarize_seeds(runs: Sequence[Run], pattern: str = "*") -> list[SeedSummary]:
-    """Group finished runs whose settings differ only in ``train.seed``."""
+def summarize_seeds(
+    runs: Sequence[Run], pattern: str = "*"
+) -> tuple[list[SeedSummary], list[RunRow]]:
+    """Group finished runs whose settings differ only in ``train.seed``; give unreadable ones too."""
     groups: dict[str, list[Run]] = {}
+    unreadable = []
     for run in runs:
-        if run.finished and fnmatch.fnmatchcase(run.name, pattern):
+        if not fnmatch.fnmatchcase(run.name, pattern):
+            continue
+        row = run_row(run)
+        if row.problem is not None:
+            unreadable.append(row)
+        elif run.finished:
             settings = flat_settings(run)
             settings.pop("train.seed")
             settings.pop("recipe", None)
             groups.setdefault(json.dumps(settings, sort_keys=True), []).append(run)
-    return [_summary(members) for members in groups.values()]
+    return [_summary(members) for members in groups.values()], unreadable
 
 
 def _summary(runs: Sequence[Run]) -> SeedSummary:
     settings = runs[0].settings()
-    results = [run.read_json("result.json") for run in runs]
+    results = [run.result() for run in runs]
     accuracies = [result["test_hard_accuracy"] for result in results]
     return SeedSummary(
         label=settings.recipe or runs[0].name,

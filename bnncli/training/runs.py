@@ -10,22 +10,32 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import pickle
-from dataclasses import dataclass
+import shlex
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from bnncli.data.files import replacing
 from bnncli.errors import BnnError, UsageError
+from bnncli.jsontext import to_json
 from bnncli.training.config import Settings, read_settings
+from bnncli.training.records import EpochRecord
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CHECKPOINT_FORMAT = 1
+RECORD_FIELDS = tuple(each.name for each in fields(EpochRecord))
+RESULT_NUMBERS = (
+    *("best_epoch", "validation_hard_accuracy", "test_hard_accuracy"),
+    *("train_seconds", "step_seconds", "validation_seconds"),
+)
 
 
 def settings_hash(settings: Settings) -> str:
@@ -59,33 +69,96 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Tell whether training reached its last step."""
+        """Tell whether the run came to its end: trained, packed and evaluated."""
         return (self.path / "result.json").exists()
+
+    def damaged(self, name: str, why: str) -> BnnError:
+        """Build the error for a file of the run that does not say what it should."""
+        config, root = (shlex.quote(str(p)) for p in (self.path / "config.toml", self.path.parent))
+        again = f"train again with: bnn train {config} --runs-dir {root} --force"
+        if name == "config.toml":
+            again = "train again with the run's settings and --force"
+        return BnnError(f"{self.path / name}: damaged ({why}); restore the file, or {again}")
 
     def settings(self) -> Settings:
         """Read the resolved settings."""
-        return read_settings(self.path / "config.toml")
+        path = self.path / "config.toml"
+        try:
+            if path.stat().st_size == 0:
+                raise self.damaged("config.toml", "empty")
+            return read_settings(path)
+        except UnicodeDecodeError as error:
+            raise self.damaged("config.toml", "not UTF-8") from error
+        except UsageError as error:
+            raise self.damaged("config.toml", str(error).removeprefix(f"{path}: ")) from error
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Read the epoch records."""
-        path = self.path / "metrics.jsonl"
-        if not path.exists():
-            return []
-        return [json.loads(line) for line in path.read_text().splitlines() if line]
+        """Read the epoch records; a number that was not finite reads as NaN."""
+        name = "metrics.jsonl"
+        lines = (self._read_text(name) or "").splitlines()
+        return [
+            self._record(f"{name}:{number}", line) for number, line in enumerate(lines, 1) if line
+        ]
+
+    def _record(self, where: str, line: str) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise self.damaged(where, f"not JSON: {error}") from error
+        if not isinstance(row, dict) or row.keys() != set(RECORD_FIELDS):
+            raise self.damaged(where, f"expected the keys {', '.join(RECORD_FIELDS)}")
+        row = {name: math.nan if value is None else value for name, value in row.items()}
+        if type(row["epoch"]) is not int or not all(map(_is_number, row.values())):
+            raise self.damaged(where, "expected numbers alone")
+        return row
+
+    def result(self) -> dict[str, Any]:
+        """Read what a finished run reached; empty for an unfinished one."""
+        result = self.read_json("result.json")
+        if self.finished:
+            for key in RESULT_NUMBERS:
+                if not _is_number(result.get(key)):
+                    raise self.damaged("result.json", f"{key} is {result.get(key)!r}, not a number")
+        return result
+
+    def starts(self) -> list[dict[str, Any]]:
+        """Read what each start of the run ran on."""
+        starts = self.read_json("env.json").get("starts", [])
+        if not isinstance(starts, list) or not all(map(_is_start, starts)):
+            raise self.damaged("env.json", "expected starts, each with device and threads")
+        return starts
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file of the run so that it is either whole or absent."""
         with replacing(self.path / name) as part:
-            part.write_text(text)
+            part.write_text(text, encoding="utf-8")
+
+    def _read_text(self, name: str) -> str | None:
+        try:
+            return (self.path / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self.damaged(name, f"cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise self.damaged(name, "not UTF-8") from error
 
     def read_json(self, name: str) -> dict[str, Any]:
         """Read one of the run's JSON files; absent means empty."""
-        path = self.path / name
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        text = self._read_text(name)
+        if text is None:
+            return {}
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise self.damaged(name, f"not JSON: {error}") from error
+        if not isinstance(values, dict):
+            raise self.damaged(name, "expected one JSON object")
+        return values
 
     def write_json(self, name: str, values: dict[str, Any]) -> None:
         """Write one of the run's JSON files."""
-        self.write_text(name, json.dumps(values, indent=2) + "\n")
+        self.write_text(name, to_json(values) + "\n")
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write the checkpoint."""
@@ -123,10 +196,25 @@ class Run:
         if not path.exists():
             raise BnnError(
                 f"{path}: not there, the run is unfinished; "
-                f"finish it with: bnn train --resume {self.path}"
+                f"finish it with: bnn train --resume {shlex.quote(str(self.path))}"
             )
-        weights: dict[str, Tensor] = load_file(path)
+        try:
+            weights: dict[str, Tensor] = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise self.damaged(path.name, str(error)) from error
         return weights
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_start(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and isinstance(value.get("device"), str)
+        and type(value.get("threads")) is int
+    )
 
 
 def new_run(root: Path, settings: Settings, *, force: bool) -> Run:
@@ -135,7 +223,8 @@ def new_run(root: Path, settings: Settings, *, force: bool) -> Run:
     run = Run(root / name)
     if (run.path / "config.toml").exists() and not force:
         state = "finished" if run.finished else "unfinished"
-        advice = f"bnn eval {run.path}" if run.finished else f"bnn train --resume {run.path}"
+        command = "bnn eval" if run.finished else "bnn train --resume"
+        advice = f"{command} {shlex.quote(str(run.path))}"
         raise BnnError(
             f"{run.path} already holds a {state} run with these settings; "
             f"see it with: {advice}   or give --force to replace it, or another --seed"
@@ -156,6 +245,8 @@ def list_runs(root: Path) -> list[Run]:
 
 def find_run(name: str | None, root: Path) -> Run:
     """Find a run by path, by name or by a part of its name; None means the latest."""
+    if name == "":
+        raise UsageError("RUN is empty; give a run's folder or name, or nothing for the latest")
     runs = list_runs(root)
     if name is None:
         if not runs:
