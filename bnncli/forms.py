@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bnncli.data import ImageData
     from bnncli.packed import PackedModel
+    from bnncli.training.config import Settings
     from bnncli.training.runs import Run
 
 N_EXAMPLES = 5
@@ -105,10 +106,25 @@ def difference(
     )
 
 
+def run_settings(run: Run) -> Settings:
+    """Read a run's settings; refuse a file that lost some of them."""
+    from bnncli.training.experiment import resolve
+
+    settings = run.settings()
+    try:
+        whole = resolve(settings) == settings
+    except UsageError as error:
+        raise run.damaged("config.toml", str(error)) from error
+    if not whole:
+        raise run.damaged("config.toml", "not all settings are there")
+    return settings
+
+
 def run_model(run: Run, data: ImageData) -> nn.Sequential:
     """Build a run's network with its best weights; refuse weights of another network."""
     from bnncli.training.experiment import load_run_model
 
+    run_settings(run)
     try:
         return load_run_model(run, data)
     except RuntimeError as error:

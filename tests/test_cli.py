@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -173,6 +175,53 @@ def test_list_without_a_kind_names_every_kind():
 def test_tables_cut_nothing_off(columns):
     for command in (["list"], ["list", "archs"], ["list", "surrogates"], ["list", "recipes"]):
         assert "…" not in invoke(*command, COLUMNS=str(columns), FORCE_COLOR="1").stdout
+
+
+def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of sh in which ``bnn`` is the program."""
+    start = f'bnn() {{ {shlex.quote(sys.executable)} -m bnncli.cli.main "$@"; }}; '
+    return subprocess.run(
+        ["sh", "-c", start + line],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("bnn list archs >&-", 0),
+        ("bnn --help >&-", 0),
+        ("bnn list archz 2>&-", 2),
+        ("bnn list archs <&- >&- 2>&-", 0),
+        # The reader is gone before the first word is written.
+        ("{ sleep 0.2; bnn --help; echo code $? >&2; } | true", 0),
+        ("{ sleep 0.2; bnn list archs; echo code $? >&2; } | true", 0),
+    ],
+)
+def test_a_closed_stream_is_silent(line, code):
+    done = shell(line)
+    assert done.returncode == code
+    assert done.stderr in {"", "code 0\n"}
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("line", ["bnn list archs", "bnn --help", "bnn list archs --json"])
+def test_a_full_disk_is_one_line(line):
+    done = shell(f"{line} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr == f"error: stdout: {os.strerror(errno.ENOSPC)}\n"
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    result = invoke("train", "--epochs", "1", "--runs-dir", str(file / "runs"))
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1].startswith(f"error: {file}")
+    assert "Traceback" not in result.stderr
 
 
 def test_a_closed_pipe_is_silent():

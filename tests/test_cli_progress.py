@@ -32,6 +32,7 @@ def terminal(width: int) -> Console:
 
 
 def drawn(view: LiveView, width: int, *, step: int | None = None) -> list[str]:
+    view.live.console.width = width
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(view.table() if step is None else view.bar(step, 100))
     return console.file.getvalue().splitlines()
@@ -48,6 +49,23 @@ def test_the_live_table_keeps_the_last_epochs_and_the_best_one():
         assert [line for line in lines if "best" in line] == [lines[1]]
         assert all(word in lines[0] for word in ("val hard", "val soft", "flips"))
         assert "…" not in "".join(lines)
+
+
+def test_a_narrow_terminal_gets_fewer_columns_and_a_low_one_fewer_epochs():
+    view = LiveView(Live(console=terminal(80), auto_refresh=False), 100)
+    for epoch in range(99):
+        view.on_epoch(record(epoch), is_best=epoch == 2)
+    for width in (60, 69):
+        lines = drawn(view, width)
+        assert len(lines) == 1 + 1 + SHOWN_EPOCHS
+        assert not any(word in lines[0] for word in ("val soft", "flips", "lr"))
+        assert all(word in lines[0] for word in ("loss", "train", "val hard", "seconds"))
+        assert len(drawn(view, width, step=9899)) == 1
+    for height in (10, 6):
+        view.live.console.height = height
+        lines = drawn(view, 80) + drawn(view, 80, step=9899)
+        assert len(lines) < height
+        assert lines[-2].split()[0] == "99"
 
 
 def test_the_bar_tells_epoch_step_and_rest():

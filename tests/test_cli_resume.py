@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
+from bnncli import job
 from bnncli.training.runs import Run, list_runs
-from tests.command_line import ENV, TIMES, Cli, train_three
+from tests.command_line import ENV, TIMES, TINY, Cli, train_three
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +96,8 @@ def test_an_interrupted_run_resumes_bit_identically(tmp_path, number):
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(trained, tmp_path):
     original = list_runs(trained.runs)[1]
+    copy = stopped_early(original, tmp_path)
     cli = Cli(tmp_path)
-    copy = Run(tmp_path / original.name)
-    shutil.copytree(original.path, copy.path)
-    for name in ("last.pt", "model.safetensors", "model.bnn", "result.json"):
-        (copy.path / name).unlink()
     assert "bnn train --resume" in cli("eval", code=1).stderr
     cli("train", "--resume", copy.name, "-q")
     assert_same(copy, original)
@@ -130,3 +132,92 @@ def assert_equal(a, b) -> None:
         assert torch.equal(a, b)
     else:
         assert a == b
+
+
+def stopped_early(original: Run, folder: Path) -> Run:
+    """Copy a run as it is when its process dies before the first checkpoint."""
+    copy = Run(folder / original.name)
+    shutil.copytree(original.path, copy.path)
+    for name in ("last.pt", "model.safetensors", "model.bnn", "result.json"):
+        (copy.path / name).unlink()
+    return copy
+
+
+def test_a_run_stopped_while_it_is_packed_is_finished_by_resuming(trained, tmp_path, monkeypatch):
+    original = list_runs(trained.runs)[1]
+    cli = Cli(tmp_path / "my runs")
+    data_dir = tmp_path / "my data"
+
+    def interrupt(run, data):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(job, "pack", interrupt)
+        given = ("--data-dir", str(data_dir), "--offline", "--seed", "1")
+        threads = str(original.starts()[0]["threads"])
+        result = cli("train", *TINY, *given, "--threads", threads, "-q", code=130)
+    (run,) = list_runs(cli.runs)
+    assert not run.finished
+    line = result.stderr.splitlines()[-1]
+    command = shlex.split(line.split("go on with: ")[1])
+    assert command == [
+        *("bnn", "train", "--resume", str(run.path)),
+        *("--data-dir", str(data_dir), "--offline"),
+    ]
+    steps = run.load_checkpoint()["progress"]["step"]
+    cli(*command[1:], "-q")
+    assert run.load_checkpoint()["progress"]["step"] == steps
+    assert run.result().keys() == original.result().keys()
+    assert_same(run, original)
+
+
+def test_a_stop_asked_for_after_the_last_step_is_answered(tmp_path, monkeypatch):
+    pack = job.pack
+
+    def asked_to_stop(run, data):
+        signal.raise_signal(signal.SIGINT)
+        return pack(run, data)
+
+    monkeypatch.setattr(job, "pack", asked_to_stop)
+    cli = Cli(tmp_path)
+    assert "the run is finished" in cli("train", *TINY).stderr
+    assert list_runs(cli.runs)[0].finished
+
+
+def test_resuming_takes_device_and_threads_of_the_first_start(trained, tmp_path, monkeypatch):
+    from bnncli.training import experiment
+
+    run = stopped_early(list_runs(trained.runs)[1], tmp_path)
+    (start,) = run.starts()
+    later = {**start, "device": "other", "threads": start["threads"] + 1}
+    run.write_json("env.json", {"starts": [{**start, "device": "first"}, later]})
+    asked = []
+
+    def pick(name):
+        asked.append(name)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(experiment, "pick_device", pick)
+    cli = Cli(tmp_path)
+    shutil.copytree(run.path, tmp_path / "again")
+    for more, device in (([], "first"), (["--device", "auto"], "auto")):
+        again = run if not more else Run(tmp_path / "again")
+        cli("train", "--resume", str(again.path), *more, "-q", BNN_DEVICE="cuda:7")
+        assert asked.pop() == device
+    assert not asked
+
+
+def test_printed_commands_can_be_pasted(tmp_path):
+    cli = Cli(tmp_path / "a folder; and more")
+    done = cli("train", *TINY)
+    (run,) = list_runs(cli.runs)
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("next"))
+    assert shlex.split(line)[1:] == ["bnn", "eval", str(run.path)]
+    refused = cli("train", *TINY, code=1).stderr
+    assert shlex.quote(str(run.path)) in refused
+    resumed = cli("train", "--resume", run.name).stderr
+    assert shlex.split(resumed.split("see it with: ")[1]) == ["bnn", "eval", str(run.path)]
+    for name in ("result.json", "model.safetensors"):
+        (run.path / name).unlink()
+    assert f"--resume {shlex.quote(str(run.path))}" in cli("eval", code=1).stderr
+    assert f"--resume {shlex.quote(str(run.path))}" in cli("train", *TINY, code=1).stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -176,3 +178,73 @@ def test_runs_summary_averages_over_seeds_alone(trained):
     assert pair["mean_test_hard_accuracy"] == pytest.approx(np.mean(values))
     assert pair["deviation"] == pytest.approx(np.std(values, ddof=1))
     assert "±" in trained("runs", "summary").stdout
+
+
+def test_sizes_are_those_of_the_file(trained, tmp_path):
+    run = list_runs(trained.runs)[0]
+    n_bytes = run.packed.stat().st_size
+    assert run.result()["packed_bytes"] == n_bytes
+    for target in (run.name, str(run.packed)):
+        assert trained.json("eval", target)["packed_bytes"] == n_bytes
+    sampled = tmp_path / "sampled.bnn"
+    trained("freeze", run.name, "--sample", "3", "-o", str(sampled))
+    found = trained.json("eval", run.name, "--sample", "3")
+    assert found["packed_bytes"] == sampled.stat().st_size
+    ratio = found["float_bytes"] / n_bytes
+    assert f"packed is {ratio:.1f}x smaller" in trained("eval", run.name).stdout
+
+
+def test_a_frozen_file_of_other_bytes_is_kept(trained, tmp_path):
+    run = Run(tmp_path / "run")
+    shutil.copytree(list_runs(trained.runs)[0].path, run.path)
+    run.packed.write_bytes(b"mine")
+    assert "--force" in trained("freeze", str(run.path), code=1).stderr
+    assert run.packed.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("eval", ""),
+        ("freeze", ""),
+        ("runs", "show", ""),
+        ("train", "--resume", ""),
+        ("train", ""),
+        ("eval", "--sample", "-1"),
+        ("eval", "--sample", str(2**63)),
+        ("freeze", "--sample", str(2**63)),
+        ("train", "--threads", str(4 * (os.cpu_count() or 1) + 1)),
+    ],
+)
+def test_values_that_can_mean_nothing_are_usage_errors(trained, args):
+    before = list_runs(trained.runs)
+    assert trained(*args, code=2).stdout == ""
+    assert list_runs(trained.runs) == before
+
+
+def test_the_largest_seed_draws_weights(trained):
+    assert trained.json("eval", "--sample", str(2**63 - 1))["sample_seed"] == 2**63 - 1
+
+
+@pytest.mark.parametrize("command", [("runs", "list"), ("runs", "show")])
+def test_rows_fit_a_narrow_terminal(trained, command):
+    narrow = trained(*command, COLUMNS="60", FORCE_COLOR="1", NO_COLOR="1").stdout
+    names = [run.name for run in list_runs(trained.runs)]
+    if command[-1] == "list":
+        rows = [line for line in narrow.splitlines() if any(name in line for name in names)]
+        assert len(rows) == len(narrow.splitlines()) - 1 == 3
+        assert all(line.rstrip().endswith("%") for line in rows)
+    else:
+        assert "val hard" in narrow
+        assert "val soft" not in narrow
+    wide = trained(*command, COLUMNS="120", FORCE_COLOR="1", NO_COLOR="1").stdout
+    assert ("weights/acts" if command[-1] == "list" else "val soft") in wide
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(trained, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    target = file / "curve.png"
+    result = trained("runs", "show", "--plot", str(target), code=1)
+    assert result.stderr.startswith(f"error: {file}")
+    assert len(result.stderr.splitlines()) == 1

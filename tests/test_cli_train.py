@@ -95,6 +95,8 @@ def test_printed_settings_read_back_to_themselves(cli, tmp_path):
     file.write_text(printed)
     assert cli("train", str(file), "--print-config").stdout == printed
     assert not cli.runs.exists()
+    settings = cli.json(*args)["settings"]
+    assert settings == tomllib.loads(printed)
 
 
 @pytest.mark.parametrize(

@@ -59,15 +59,17 @@ def start(settings: Settings, manner: Manner, *, force: bool) -> None:
 
 def go_on(name: str, manner: Manner) -> None:
     """Resume a run from its checkpoint, or from the start where it was stopped before any."""
+    from bnncli.forms import run_settings
     from bnncli.training.experiment import load_run_data, pick_device
     from bnncli.training.runs import find_run
 
     run = find_run(name, manner.runs_dir)
     if run.finished:
+        result = run.result()
         if not manner.quiet:
             print_note(f"{run.path} is finished; see it with: {_eval_command(run, manner)}")
         if manner.as_json:
-            _print_outcome(run, finished=True, result=run.result())
+            _print_outcome(run, finished=True, result=result)
         return
     # A sum depends on the device and on how threads split it: elsewhere a run ends differently.
     first: dict[str, Any] = next(iter(run.starts()), {"device": "auto", "threads": None})
@@ -77,7 +79,7 @@ def go_on(name: str, manner: Manner) -> None:
         threads=manner.threads or first["threads"],
     )
     device = pick_device(manner.device or "auto")
-    data = load_run_data(run.settings(), data_dir=manner.data_dir, download=manner.download)
+    data = load_run_data(run_settings(run), data_dir=manner.data_dir, download=manner.download)
     _train(run, data, manner, device, resume=run.checkpoint.exists())
 
 
