@@ -121,15 +121,11 @@ def run_settings(run: Run) -> Settings:
 
 
 def run_model(run: Run, data: ImageData) -> nn.Sequential:
-    """Build a run's network with its best weights; refuse weights of another network."""
+    """Build a run's network with its best weights; refuse settings that are not whole."""
     from bnncli.training.experiment import load_run_model
 
     run_settings(run)
-    try:
-        return load_run_model(run, data)
-    except RuntimeError as error:
-        why = " ".join(str(error).split())[:200]
-        raise run.damaged("model.safetensors", f"does not fit config.toml: {why}") from error
+    return load_run_model(run, data)
 
 
 def freeze_run(model: nn.Sequential, run: Run, *, sample_seed: int | None = None) -> PackedModel:

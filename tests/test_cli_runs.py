@@ -205,10 +205,6 @@ def test_a_frozen_file_of_other_bytes_is_kept(trained, tmp_path):
 @pytest.mark.parametrize(
     "args",
     [
-        ("eval", ""),
-        ("freeze", ""),
-        ("runs", "show", ""),
-        ("train", "--resume", ""),
         ("train", ""),
         ("eval", "--sample", "-1"),
         ("eval", "--sample", str(2**63)),
@@ -220,6 +216,11 @@ def test_values_that_can_mean_nothing_are_usage_errors(trained, args):
     before = list_runs(trained.runs)
     assert trained(*args, code=2).stdout == ""
     assert list_runs(trained.runs) == before
+
+
+@pytest.mark.parametrize("command", ["eval", "freeze", "runs show", "train --resume"])
+def test_an_empty_name_is_no_part_of_a_name(trained, command):
+    assert "RUN is empty" in trained(*command.split(), "", code=2).stderr
 
 
 def test_the_largest_seed_draws_weights(trained):

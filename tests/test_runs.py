@@ -7,7 +7,7 @@ import math
 import shutil
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bnncli.errors import BnnError
@@ -111,6 +111,8 @@ plain = st.recursive(
 
 
 @given(plain)
+@example({"loss": math.nan})
+@example([{"epochs": (1, -math.inf)}])
 def test_json_has_no_numbers_that_json_lacks(value):
     def refuse(word):
         pytest.fail(f"not JSON: {word}")

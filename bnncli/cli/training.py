@@ -119,8 +119,6 @@ def _train(
         except KeyboardInterrupt as error:
             print_note(f"interrupted; go on with: {_resume_command(run, manner)}", console)
             raise typer.Exit(130) from error
-    if manner.as_json:
-        _print_outcome(run, finished=outcome.finished, result=outcome.result)
     if outcome.finished and stop.requested and not manner.quiet:
         print_note("asked to stop after the last step; the run is finished", console)
     _end(console, run, outcome, manner)
@@ -158,6 +156,8 @@ def _print_outcome(run: Run, *, finished: bool, result: dict[str, Any]) -> None:
 
 
 def _end(console: Console, run: Run, outcome: Outcome, manner: Manner) -> None:
+    if manner.as_json:
+        _print_outcome(run, finished=outcome.finished, result=outcome.result)
     if not outcome.finished:
         # Said even when quiet: without it the checkpoint would go unnoticed.
         print_note(f"stopped and saved; go on with: {_resume_command(run, manner)}", console)
