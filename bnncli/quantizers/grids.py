@@ -76,7 +76,7 @@ class BinaryGrid:
         # Writing the comparison into `out` and mapping 0, 1 to +1, -1 is 10x faster than where().
         threshold = torch.zeros((), dtype=x.dtype, device=x.device)
         torch.lt(x, threshold if noise is None else noise.mul(2).sub_(1), out=out)
-        return torch.rsub(out, 1, alpha=2)
+        return torch.sub(torch.ones_like(threshold, dtype=out.dtype), out, alpha=2, out=out)
 
     def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Give -1 where x < 0 (or below the noise), else +1."""

@@ -73,6 +73,8 @@ class Trainer:
             len(self.images), generator=generator(self.settings.seed, "order", epoch)
         )[: self.steps_per_epoch * self.settings.batch_size]
         self.epoch_labels = self.labels[order].to(self.device)
+        steps = range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
+        self.step_seeds = [mix(self.settings.seed, "step", step) for step in steps]
         if resumed:
             progress.predicted = progress.predicted.to(self.device)
             progress.loss_sum = progress.loss_sum.to(self.device)
@@ -86,7 +88,7 @@ class Trainer:
         """Take one optimizer step on the images order[start : start + batch_size]."""
         progress, settings = self.progress, self.settings
         chosen = slice(start, start + settings.batch_size)
-        seed_default(mix(settings.seed, "step", progress.step), self.device)
+        seed_default(self.step_seeds[progress.step % self.steps_per_epoch], self.device)
         images = self.images.index_select(0, order[chosen])
         images = self.augment(images, torch.default_generator).to(self.device)
         began = time.perf_counter()
