@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from contextlib import ExitStack
@@ -133,7 +134,10 @@ def _eval_command(run: Run, manner: Manner) -> str:
 
 
 def _data_options(manner: Manner) -> list[str]:
-    where = [] if manner.data_dir is None else ["--data-dir", str(manner.data_dir)]
+    # What the environment says, it says to the next command as well.
+    said = os.environ.get("BNN_DATA_DIR")
+    given = None if manner.data_dir is None else str(manner.data_dir)
+    where = [] if given is None or given == said else ["--data-dir", given]
     return where if manner.download else [*where, "--offline"]
 
 
