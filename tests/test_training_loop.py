@@ -15,6 +15,7 @@ from bnncli.models import Quantization
 from bnncli.quantizers import make_quantizer
 from bnncli.quantizers.surrogates import Clipped
 from bnncli.training import experiment, loop
+from bnncli.training.batches import Batches
 from bnncli.training.config import Settings
 from bnncli.training.evaluate import accuracy
 from bnncli.training.experiment import (
@@ -309,3 +310,13 @@ def test_warm_up_ends_before_the_run_does(epochs):
 def test_rates_that_are_not_numbers_are_refused(value):
     with pytest.raises(UsageError, match=r"train.lr=(nan|inf)"):
         resolve(Settings().updated({"train": {"lr": value}}))
+
+
+@pytest.mark.parametrize("n", [1, 7, 40])
+def test_batches_are_the_selections_that_the_order_names(n):
+    images = torch.from_numpy(DATA.train.images)
+    batches = Batches(images, n)
+    for order in (torch.randperm(40), torch.arange(40).flip(0)):
+        starts = [*range(0, 40 - n + 1, n), 0]  # a run may be resumed anywhere
+        for start in starts:
+            assert torch.equal(batches.take(order, start), images[order[start : start + n]])

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnncli.errors import BnnError
+from bnncli.training.batches import Batches
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.records import EpochRecord, Progress
@@ -45,9 +46,9 @@ class Trainer:
 
     def __post_init__(self) -> None:
         self.device = next(self.model.parameters()).device
-        self.images = torch.from_numpy(self.data.train.images)
+        self.batches = Batches(torch.from_numpy(self.data.train.images), self.settings.batch_size)
         self.labels = torch.from_numpy(self.data.train.labels)
-        self.steps_per_epoch = len(self.images) // self.settings.batch_size
+        self.steps_per_epoch = len(self.labels) // self.settings.batch_size
         self.total_steps = self.steps_per_epoch * self.settings.epochs
         self.warmup_steps = round(self.settings.warmup_epochs * self.steps_per_epoch)
 
@@ -69,12 +70,11 @@ class Trainer:
     def begin_epoch(self, epoch: int, *, resumed: bool) -> Tensor:
         """Draw the epoch's order and start its tallies, or take them up again."""
         progress = self.progress
-        order = torch.randperm(
-            len(self.images), generator=generator(self.settings.seed, "order", epoch)
-        )[: self.steps_per_epoch * self.settings.batch_size]
+        steps, seed = self.steps_per_epoch, self.settings.seed
+        self.step_seeds = [mix(seed, "step", epoch * steps + index) for index in range(steps)]
+        order = torch.randperm(len(self.labels), generator=generator(seed, "order", epoch))
+        order = order[: steps * self.settings.batch_size]
         self.epoch_labels = self.labels[order].to(self.device)
-        steps = range(epoch * self.steps_per_epoch, (epoch + 1) * self.steps_per_epoch)
-        self.step_seeds = [mix(self.settings.seed, "step", step) for step in steps]
         if resumed:
             progress.predicted = progress.predicted.to(self.device)
             progress.loss_sum = progress.loss_sum.to(self.device)
@@ -89,8 +89,8 @@ class Trainer:
         progress, settings = self.progress, self.settings
         chosen = slice(start, start + settings.batch_size)
         seed_default(self.step_seeds[progress.step % self.steps_per_epoch], self.device)
-        images = self.images.index_select(0, order[chosen])
-        images = self.augment(images, torch.default_generator).to(self.device)
+        images = self.augment(self.batches.take(order, start), torch.default_generator)
+        images = images.to(self.device)
         began = time.perf_counter()
         self._set_rates()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
