@@ -6,26 +6,25 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from bnncli.errors import BnnError, UsageError
 from bnncli.forms import freeze_run, packed_form, run_model
 from bnncli.freeze import float_bytes
 from bnncli.native import backend_name
-from bnncli.optim import make_optimizer
 from bnncli.packed import save_packed
 from bnncli.packed.file import to_bytes
 from bnncli.training.environment import environment
 from bnncli.training.experiment import (
     Outcome,
-    build,
     load_run_data,
+    make_trainer,
     run_training,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    import torch
 
     from bnncli.data import ImageData
     from bnncli.training.config import Settings
@@ -39,22 +38,9 @@ def prepare(settings: Settings, *, data_dir: Path | None, download: bool) -> Ima
     Everything a user can get wrong is found here, before a run directory is made.
     """
     data = load_run_data(settings, data_dir=data_dir, download=download)
-    train = settings.train
     if len(data.validation) == 0:
         raise UsageError("validation=0: the best epoch is chosen on it; give at least one image")
-    if len(data.train) < train.batch_size:
-        raise UsageError(
-            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
-            f"give a smaller --batch-size"
-        )
-    make_optimizer(
-        build(settings, data),
-        train.optimizer,
-        lr=train.lr,
-        momentum=train.momentum,
-        weight_decay=train.weight_decay,
-        latent_clip=train.latent_clip,
-    )
+    make_trainer(settings, data, device=torch.device("cpu"))
     return data
 
 

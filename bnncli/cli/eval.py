@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bnncli.cli.console import kib, percent, print_json, stdout, table
-from bnncli.cli.options import LARGEST_SEED, RUNS, AsJson, DataDir, Device, Offline, RunsDir
+from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, RunsDir, Sample
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -52,18 +52,7 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     offline: Offline = False,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            "--sample",
-            metavar="SEED",
-            min=0,
-            max=LARGEST_SEED,
-            help="Draw the weights at random once with this seed.",
-            rich_help_panel="Run",
-            show_default=False,
-        ),
-    ] = None,
+    sample: Sample = None,
     runs_dir: RunsDir = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bnncli.cli.console import print_json
-from bnncli.cli.options import LARGEST_SEED, RUNS, AsJson, DataDir, Force, Offline, RunsDir
+from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, RunsDir, Sample
 
 EPILOG = """Examples
 
@@ -38,18 +38,7 @@ def freeze(
             show_default=False,
         ),
     ] = None,
-    sample: Annotated[
-        int | None,
-        typer.Option(
-            "--sample",
-            metavar="SEED",
-            min=0,
-            max=LARGEST_SEED,
-            help="Draw the weights at random once with this seed (BinaryConnect).",
-            rich_help_panel="Run",
-            show_default=False,
-        ),
-    ] = None,
+    sample: Sample = None,
     data_dir: DataDir = None,
     offline: Offline = False,
     runs_dir: RunsDir = RUNS,

@@ -45,6 +45,17 @@ AsJson = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what is there.", rich_help_panel="Run")
 ]
+Sample = Annotated[
+    int | None,
+    typer.Option(
+        "--sample",
+        metavar="SEED",
+        min=0,
+        max=2**63 - 1,
+        help="Draw the weights at random once with this seed (BinaryConnect).",
+        rich_help_panel="Run",
+        show_default=False,
+    ),
+]
 RUNS = Path("runs")
-LARGEST_SEED = 2**63 - 1
 """Generators take a seed of 64 bits with a sign."""
