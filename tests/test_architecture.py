@@ -31,6 +31,7 @@ ORDER = [
     "freeze",
     "forms",
     "job",
+    "compare",
     "registries",
     "bench",
     "cli",

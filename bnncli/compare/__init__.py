@@ -1,0 +1,1 @@
+"""Fair comparisons: a matrix of methods, data sets and seeds under one budget."""

@@ -1,0 +1,97 @@
+"""Memory of a training: bytes of the tensors that are held, and the process's peak.
+
+A tracer of Python allocations does not see tensor storages, so it is of no use here.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import nn
+
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes held while a model is trained.
+
+    ``parameter_bytes`` counts parameters and the integer stores of weights, ``buffer_bytes`` the
+    statistics of norms and the like. ``peak_resident_bytes`` is the largest resident set of the
+    whole process, its libraries and data included, since ``reset_peak``.
+    """
+
+    parameter_bytes: int
+    buffer_bytes: int
+    gradient_bytes: int
+    optimizer_bytes: int
+    peak_resident_bytes: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values."""
+        return asdict(self)
+
+
+def storage_bytes(tensors: Iterable[Tensor]) -> int:
+    """Add up the bytes of the distinct storages behind tensors; a view costs nothing more."""
+    storages = {}
+    for tensor in tensors:
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+    return sum(storages.values())
+
+
+def reset_peak() -> None:
+    """Start the peak of the resident set anew where the system can (Linux)."""
+    if CLEAR_REFS.exists():
+        CLEAR_REFS.write_text("5")
+
+
+def peak_resident_bytes() -> int:
+    """Give the largest resident set since ``reset_peak``, elsewhere than on Linux since the start."""
+    if CLEAR_REFS.exists():
+        for line in STATUS.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def _tensors(value: Any) -> Iterable[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _tensors(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _tensors(inner)
+
+
+def measure_memory(model: nn.Module, optimizer: torch.optim.Optimizer) -> Memory:
+    """Measure a model and its optimizer after a step, while the gradients are there."""
+    stores = [
+        buffer
+        for module in model.modules()
+        if getattr(module, "stores_weights", False)
+        for buffer in module.buffers(recurse=False)
+    ]
+    held = {id(store) for store in stores}
+    parameters = list(model.parameters())
+    return Memory(
+        parameter_bytes=storage_bytes([*parameters, *stores]),
+        buffer_bytes=storage_bytes(b for b in model.buffers() if id(b) not in held),
+        gradient_bytes=storage_bytes(p.grad for p in parameters if p.grad is not None),
+        optimizer_bytes=storage_bytes(_tensors(optimizer.state_dict()["state"])),
+        peak_resident_bytes=peak_resident_bytes(),
+    )
