@@ -95,7 +95,11 @@ class Run:
     def metrics(self) -> list[dict[str, Any]]:
         """Read the epoch records; a number that was not finite reads as NaN."""
         name = "metrics.jsonl"
-        lines = (self._read_text(name) or "").splitlines()
+        text = self._read_text(name) or ""
+        if not self.finished:
+            # A full disk or a killed process cuts the last line; no checkpoint has seen its epoch.
+            text = text[: text.rfind("\n") + 1]
+        lines = text.splitlines()
         return [
             self._record(f"{name}:{number}", line) for number, line in enumerate(lines, 1) if line
         ]
@@ -161,9 +165,12 @@ class Run:
         self.write_text(name, to_json(values) + "\n")
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Write the checkpoint."""
-        with replacing(self.checkpoint) as part:
-            torch.save({"format": CHECKPOINT_FORMAT, **state}, part)
+        """Write the checkpoint; where that fails, the one before is kept."""
+        try:
+            with replacing(self.checkpoint) as part:
+                torch.save({"format": CHECKPOINT_FORMAT, **state}, part)
+        except RuntimeError as error:  # torch's way to say that a file cannot be written
+            raise _unwritten(self.checkpoint) from error
 
     def load_checkpoint(self) -> dict[str, Any]:
         """Read the checkpoint (tensors and plain values only, never code)."""
@@ -187,8 +194,12 @@ class Run:
 
     def save_weights(self, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
         """Write the best weights as safetensors."""
-        with replacing(self.path / "model.safetensors") as part:
-            save_file({k: v.contiguous() for k, v in weights.items()}, part, metadata=metadata)
+        path = self.path / "model.safetensors"
+        try:
+            with replacing(path) as part:
+                save_file({k: v.contiguous() for k, v in weights.items()}, part, metadata=metadata)
+        except SafetensorError as error:
+            raise _unwritten(path) from error
 
     def load_weights(self) -> dict[str, Tensor]:
         """Read the best weights."""
@@ -205,6 +216,10 @@ class Run:
         return weights
 
 
+def _unwritten(path: Path) -> BnnError:
+    return BnnError(f"{path}: cannot be written; is the disk full? make room and go on")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
@@ -217,10 +232,14 @@ def _is_start(value: Any) -> bool:
     )
 
 
+def run_of(root: Path, settings: Settings) -> Run:
+    """Give the run that resolved settings have in a folder, whether it is there yet or not."""
+    return Run(root / f"{settings.model.arch}-{settings.data.name}-{settings_hash(settings)}")
+
+
 def new_run(root: Path, settings: Settings, *, force: bool) -> Run:
     """Make the directory for settings; an existing one is kept unless ``force``."""
-    name = f"{settings.model.arch}-{settings.data.name}-{settings_hash(settings)}"
-    run = Run(root / name)
+    run = run_of(root, settings)
     if (run.path / "config.toml").exists() and not force:
         state = "finished" if run.finished else "unfinished"
         command = "bnn eval" if run.finished else "bnn train --resume"
