@@ -20,7 +20,13 @@ from bnncli.bits import pack_bits, pack_signs
 from bnncli.errors import BnnError
 from bnncli.layers import Pixels, QuantConv2d, QuantLayer, QuantLinear
 from bnncli.models import quantized_weights
-from bnncli.norms import BatchNorm, RMSNorm
+from bnncli.norms import (
+    BatchNorm,
+    HomeostaticScaleShift,
+    HomeostaticThreshold,
+    RMSNorm,
+    SimpleCentering,
+)
 from bnncli.packed import PackedModel, elementwise, fuse, layers
 from bnncli.quantizers import BinaryGrid, Quantizer, TernaryGrid
 from bnncli.quantizers.scales import NoScale
@@ -106,6 +112,9 @@ class Layout:
         return np.arange(n_features).reshape(channels, -1).T.ravel()
 
 
+AffineNorm = BatchNorm | HomeostaticThreshold | SimpleCentering | HomeostaticScaleShift
+
+
 @functools.singledispatch
 def lower(module: nn.Module, layout: Layout) -> list[Step]:
     """Give the steps of a module in evaluation mode; register a function for each new type."""
@@ -159,10 +168,14 @@ def _max_pool(module: nn.MaxPool2d, layout: Layout) -> list[Step]:
 
 
 @lower.register(BatchNorm)
-def _batch_norm(module: BatchNorm, layout: Layout) -> list[Step]:
+@lower.register(HomeostaticThreshold)
+@lower.register(SimpleCentering)
+@lower.register(HomeostaticScaleShift)
+def _affine_norm(module: AffineNorm, layout: Layout) -> list[Step]:
     order = layout.order(module.num_features)
-    gain, offset = (_vector(values)[order] for values in module.gain_and_offset())
-    return [elementwise.Affine(gain=gain, offset=offset)]
+    gain, offset = (_vector(values) for values in module.gain_and_offset())
+    # One gain serves all channels and has no order.
+    return [elementwise.Affine(gain=gain if len(gain) == 1 else gain[order], offset=offset[order])]
 
 
 @lower.register(RMSNorm)

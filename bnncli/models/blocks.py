@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from bnncli.layers import QuantConv2d, QuantLinear
-from bnncli.norms import make_norm
+from bnncli.norms import check_norm_options, make_norm
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bnncli.models.registry import Layers, Quantization
 
 
@@ -21,9 +23,15 @@ class Stack:
     the next layer (its input quantizer), so a block ends with the norm.
     """
 
-    def __init__(self, quantization: Quantization, norm: str) -> None:
+    def __init__(
+        self,
+        quantization: Quantization,
+        norm: str,
+        norm_options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.quantization = quantization
         self.norm = norm
+        self.norm_options = check_norm_options(norm, norm_options or {})
         self.layers: Layers = []
         self._count = 0
 
@@ -38,7 +46,7 @@ class Stack:
             weight_quantizer=self.quantization.weight(),
             input_quantizer=self.quantization.activation() if self._count else None,
         )
-        self._block("fc", layer, out_features, pool=1, last=last, dropout=dropout)
+        self._block("fc", layer, out_features, fan_in=in_features, last=last, dropout=dropout)
 
     def conv(self, in_channels: int, out_channels: int, *, pool: int = 1) -> None:
         """Append a 3×3 convolution block of stride 1 that keeps the image size, then pools."""
@@ -51,7 +59,7 @@ class Stack:
             weight_quantizer=self.quantization.weight(),
             input_quantizer=self.quantization.activation() if self._count else None,
         )
-        self._block("conv", layer, out_channels, pool=pool)
+        self._block("conv", layer, out_channels, fan_in=9 * in_channels, pool=pool)
 
     def flatten(self) -> None:
         """Append the step from images to rows."""
@@ -63,7 +71,8 @@ class Stack:
         layer: nn.Module,
         channels: int,
         *,
-        pool: int,
+        fan_in: int,
+        pool: int = 1,
         last: bool = False,
         dropout: float = 0.0,
     ) -> None:
@@ -73,7 +82,8 @@ class Stack:
         if pool > 1:
             self.layers.append((f"pool{n}", nn.MaxPool2d(pool)))
         if self.norm != "none":
-            self.layers.append((f"norm{n}", make_norm(self.norm, channels)))
+            norm = make_norm(self.norm, channels, fan_in=fan_in, **self.norm_options)
+            self.layers.append((f"norm{n}", norm))
         if last:
             return
         if self.quantization.activations == "float":

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import UsageError
 from bnncli.models.blocks import Stack
 from bnncli.models.registry import Layers, Quantization, register
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def convnet(
@@ -20,11 +20,12 @@ def convnet(
     convs: Sequence[tuple[int, int]],
     hidden: Sequence[int],
     norm: str,
+    norm_options: Mapping[str, Any] | None,
     dropout: float = 0.0,
 ) -> Layers:
     """List (channels, pool) convolution blocks, then linear blocks, then the classes."""
     channels, height, width = image_shape
-    stack = Stack(quantization, norm)
+    stack = Stack(quantization, norm, norm_options)
     for out_channels, pool in convs:
         stack.conv(channels, out_channels, pool=pool)
         channels, height, width = out_channels, height // pool, width // pool
@@ -48,11 +49,12 @@ def smallconv(
     n_classes: int,
     quantization: Quantization,
     norm: str = "batch",
+    norm_options: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
 ) -> Layers:
     """List conv 32 - pool - conv 64 - pool - fc 256 - fc classes."""
     convs = [(32, 2), (64, 2)]
-    return convnet(image_shape, n_classes, quantization, convs, [256], norm, dropout)
+    return convnet(image_shape, n_classes, quantization, convs, [256], norm, norm_options, dropout)
 
 
 @register(
@@ -67,11 +69,12 @@ def bitconv(
     n_classes: int,
     quantization: Quantization,
     norm: str = "batch",
+    norm_options: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
 ) -> Layers:
     """List conv 64 - pool - conv 128 - pool - fc 256 - fc classes."""
     convs = [(64, 2), (128, 2)]
-    return convnet(image_shape, n_classes, quantization, convs, [256], norm, dropout)
+    return convnet(image_shape, n_classes, quantization, convs, [256], norm, norm_options, dropout)
 
 
 @register(
@@ -86,9 +89,10 @@ def bnn_vgg(
     n_classes: int,
     quantization: Quantization,
     norm: str = "batch",
+    norm_options: Mapping[str, Any] | None = None,
     width_factor: float = 1.0,
 ) -> Layers:
     """List six 3×3 convolutions in three pooled pairs, then the classes, all × width_factor."""
     widths = [max(1, round(width_factor * c)) for c in (128, 128, 256, 256, 512, 512)]
     convs = [(c, 1 + i % 2) for i, c in enumerate(widths)]
-    return convnet(image_shape, n_classes, quantization, convs, [], norm)
+    return convnet(image_shape, n_classes, quantization, convs, [], norm, norm_options)

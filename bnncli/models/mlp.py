@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import UsageError
 from bnncli.models.blocks import Stack
 from bnncli.models.registry import Layers, Quantization, register
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def perceptron(
@@ -20,12 +20,13 @@ def perceptron(
     quantization: Quantization,
     widths: Sequence[int],
     norm: str,
+    norm_options: Mapping[str, Any] | None,
     dropout: float,
 ) -> Layers:
     """List the layers of pixels - widths[0] - … - classes."""
     if any(width < 1 for width in widths):
         raise UsageError(f"widths={list(widths)}; give positive layer sizes such as 256,256")
-    stack = Stack(quantization, norm)
+    stack = Stack(quantization, norm, norm_options)
     stack.flatten()
     sizes = [math.prod(image_shape), *widths]
     for n_in, n_out in itertools.pairwise(sizes):
@@ -42,10 +43,11 @@ def mlp(
     quantization: Quantization,
     widths: Sequence[int] = (128,),
     norm: str = "batch",
+    norm_options: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
 ) -> Layers:
     """List the layers of a perceptron."""
-    return perceptron(image_shape, n_classes, quantization, widths, norm, dropout)
+    return perceptron(image_shape, n_classes, quantization, widths, norm, norm_options, dropout)
 
 
 @register("mlp-large", "fully connected, two hidden layers of 1024")
@@ -55,10 +57,13 @@ def mlp_large(
     n_classes: int,
     quantization: Quantization,
     norm: str = "batch",
+    norm_options: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
 ) -> Layers:
     """List the layers of pixels-1024-1024-classes."""
-    return perceptron(image_shape, n_classes, quantization, (1024, 1024), norm, dropout)
+    return perceptron(
+        image_shape, n_classes, quantization, (1024, 1024), norm, norm_options, dropout
+    )
 
 
 @register(
@@ -74,7 +79,8 @@ def bnn_mlp(
     quantization: Quantization,
     widths: Sequence[int] = (1024, 1024),
     norm: str = "batch",
+    norm_options: Mapping[str, Any] | None = None,
     dropout: float = 0.0,
 ) -> Layers:
     """List the layers of a perceptron whose hidden layers are xor and popcount."""
-    return perceptron(image_shape, n_classes, quantization, widths, norm, dropout)
+    return perceptron(image_shape, n_classes, quantization, widths, norm, norm_options, dropout)

@@ -1,29 +1,11 @@
-"""Norms whose evaluation is a fixed sequence of correctly rounded float32 operations.
-
-Freezing turns a norm followed by a sign into an integer threshold. That is exact only when the norm
-gives the same bits for the same input whatever the tensor's shape, layout or processor, so each
-step below is one elementwise operation that cannot be contracted into a fused multiply-add.
-"""
+"""Norms that divide by a spread measured on the data: BatchNorm and RMSNorm."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from bnncli.errors import unknown_name
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def per_channel(values: Tensor, like: Tensor) -> Tensor:
-    """View a vector so that it broadcasts along axis 1.
-
-    Shape: (channels,) -> (channels, 1, ...) with ``like.dim() - 1`` axes.
-    """
-    return values.view(-1, *([1] * (like.dim() - 2)))
+from bnncli.norms.channels import per_channel
 
 
 class BatchNorm(nn.BatchNorm1d):
@@ -34,6 +16,9 @@ class BatchNorm(nn.BatchNorm1d):
 
     Shape: (batch, channels, ...) -> the same.
     """
+
+    def __init__(self, num_features: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        super().__init__(num_features, eps=eps, momentum=momentum)
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
@@ -62,7 +47,7 @@ class RMSNorm(nn.Module):
     Shape: (batch, channels, ...) -> the same.
     """
 
-    def __init__(self, num_features: int, eps: float = 1e-5) -> None:
+    def __init__(self, num_features: int, *, eps: float = 1e-5) -> None:
         super().__init__()
         self.num_features = num_features
         self.eps = eps
@@ -76,17 +61,3 @@ class RMSNorm(nn.Module):
     def extra_repr(self) -> str:
         """Name the size in printed models."""
         return f"{self.num_features}, eps={self.eps}"
-
-
-NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "none": lambda num_features: nn.Identity(),
-    "batch": BatchNorm,
-    "rms": RMSNorm,
-}
-
-
-def make_norm(name: str, num_features: int) -> nn.Module:
-    """Build a registered norm."""
-    if name not in NORMS:
-        raise unknown_name("norm", name, NORMS)
-    return NORMS[name](num_features)

@@ -1,0 +1,94 @@
+"""Norms by name. Evaluation of each is a fixed sequence of correctly rounded float32 operations.
+
+Freezing turns a norm followed by a sign into an integer threshold. That is exact only when the norm
+gives the same bits for the same input whatever the tensor's shape, layout or processor, so each
+step is one elementwise operation that cannot be contracted into a fused multiply-add.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from bnncli.errors import UsageError, unknown_name
+from bnncli.norms.channels import channel_mean, per_channel
+from bnncli.norms.homeostatic import (
+    HomeostaticScaleShift,
+    HomeostaticThreshold,
+    MeanMatchingThreshold,
+    SimpleCentering,
+)
+from bnncli.norms.normalized import BatchNorm, RMSNorm
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+__all__ = [
+    "NORMS",
+    "SHIFTS",
+    "BatchNorm",
+    "HomeostaticScaleShift",
+    "HomeostaticThreshold",
+    "MeanMatchingThreshold",
+    "RMSNorm",
+    "SimpleCentering",
+    "channel_mean",
+    "check_norm_options",
+    "make_norm",
+    "per_channel",
+]
+
+NORMS: dict[str, Callable[..., nn.Module]] = {
+    "none": lambda num_features: nn.Identity(),
+    "batch": BatchNorm,
+    "rms": RMSNorm,
+    "threshold": HomeostaticThreshold,
+    "mean-threshold": MeanMatchingThreshold,
+    "centering": SimpleCentering,
+    "scale-shift": HomeostaticScaleShift,
+}
+# These leave the spread of their input as it is, so a sum of ±1 products needs a scale elsewhere.
+SHIFTS = frozenset({"none", "threshold", "mean-threshold", "centering"})
+GEOMETRY = ("num_features", "fan_in")  # what the network says, not the user
+
+
+def check_norm_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the options as the norm takes them; an unknown name or a wrong type is an error."""
+    if name not in NORMS:
+        raise unknown_name("norm", name, NORMS)
+    parameters = inspect.signature(NORMS[name], eval_str=True).parameters
+    known = [parameter for parameter in parameters if parameter not in GEOMETRY]
+    checked = {}
+    for option, value in options.items():
+        if option not in known:
+            takes = ", ".join(sorted(known)) or "none"
+            raise UsageError(f"norm {name} has no option {option!r}; its options are: {takes}")
+        checked[option] = _fit(value, parameters[option].annotation, f"norm {name}: {option}")
+    return checked
+
+
+def _fit(value: Any, annotation: Any, what: str) -> Any:
+    """Check a scalar against a parameter's type; an integer may stand for a float."""
+    union = isinstance(annotation, types.UnionType)
+    kinds = [
+        k for k in (typing.get_args(annotation) if union else (annotation,)) if k is not type(None)
+    ]
+    if type(value) in kinds:
+        return value
+    if float in kinds and type(value) is int:
+        return float(value)
+    raise UsageError(f"{what}={value!r} given, expected {' or '.join(k.__name__ for k in kinds)}")
+
+
+def make_norm(
+    name: str, num_features: int, *, fan_in: int | None = None, **options: Any
+) -> nn.Module:
+    """Build a registered norm; ``fan_in`` counts the products in each sum that it gets."""
+    checked = check_norm_options(name, options)
+    if "fan_in" in inspect.signature(NORMS[name]).parameters:
+        checked["fan_in"] = fan_in
+    return NORMS[name](num_features, **checked)
