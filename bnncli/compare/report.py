@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from bnncli.compare.figures import draw
+from bnncli.compare.html import html
 from bnncli.compare.sentences import sentences
 from bnncli.compare.statistics import analyze
 from bnncli.compare.tables import markdown, methods_csv, runs_csv
@@ -35,13 +37,18 @@ def write_report(comparison: Comparison, folder: Path) -> list[Path]:
     Each file appears whole or not at all.
     """
     analyses = analyze(comparison)
-    texts = {
-        "report.md": markdown(comparison, analyses),
-        "runs.csv": runs_csv(comparison),
-        "methods.csv": methods_csv(analyses),
-        "results.json": to_json(to_dict(comparison, analyses)) + "\n",
+    drawn = draw(comparison, analyses)
+    contents = {
+        "report.html": html(comparison, analyses, drawn).encode(),
+        "report.md": markdown(comparison, analyses, drawn).encode(),
+        "runs.csv": runs_csv(comparison).encode(),
+        "methods.csv": methods_csv(analyses).encode(),
+        "results.json": (to_json(to_dict(comparison, analyses)) + "\n").encode(),
     }
-    for name, text in texts.items():
+    for figure in drawn:
+        contents[f"figures/{figure.name}.svg"] = figure.svg
+        contents[f"figures/{figure.name}.png"] = figure.png
+    for name, content in contents.items():
         with replacing(folder / name) as part:
-            part.write_text(text, encoding="utf-8")
-    return [folder / name for name in texts]
+            part.write_bytes(content)
+    return [folder / name for name in contents]

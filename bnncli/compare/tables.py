@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
+    from bnncli.compare.drawing import Drawn
     from bnncli.compare.results import Comparison
     from bnncli.compare.statistics import Analysis, Estimate, Summary
 
@@ -195,30 +196,49 @@ PAIR_TITLES = (
 )
 
 
-def markdown(comparison: Comparison, analyses: tuple[Analysis, ...] | None = None) -> str:
-    """Write the comparison as Markdown: budget, sentences, tables, failures, command."""
+def markdown(
+    comparison: Comparison,
+    analyses: Sequence[Analysis] | None = None,
+    figures: Iterable[Drawn] = (),
+) -> str:
+    """Write the comparison as Markdown: budget, sentences, tables, figures, failures, command."""
     analyses = analyze(comparison) if analyses is None else analyses
+    found = sentences(comparison, analyses)
     parts = [f"# {comparison.name}", comparison.about, f"Budget: {comparison.budget}"]
-    parts += ["## Findings", "\n".join(f"- {line}" for line in sentences(comparison, analyses))]
+    parts += ["## Findings", _list(found or ["No run has finished: there is nothing to compare."])]
     for analysis in analyses:
-        rows = [[column.text(summary) for column in COLUMNS] for summary in analysis.summaries]
-        left = [column.left for column in COLUMNS]
-        table = _markdown_table([column.title for column in COLUMNS], rows, left)
-        parts += [f"## Results on {analysis.data}", LEGEND, table]
-        if analysis.pairs:
-            pairs = [row for row in pair_rows(analysis) if row[0] == analysis.best.method]
-            table = _markdown_table(PAIR_TITLES, pairs, [True, True])
-            parts += [f"Against {analysis.best.method} (all pairs: `results.json`):", table]
+        parts += _markdown_results(analysis)
+    images = [f"![{f.alt}](figures/{f.name}.svg)\n\n{f.caption}" for f in figures]
+    parts += ["## Figures", *images] if images else []
     failed = failures(comparison)
-    if failed:
-        parts += ["## Runs that are not in the means", "\n".join(f"- {line}" for line in failed)]
+    parts += ["## Runs that are not in the means", _list(failed)] if failed else []
+    rows = [[m.name, m.about, m.published or "–", m.note] for m in comparison.methods]
+    titles = ("method", "what it is", "published (%)", "form and source of the figure")
+    made = [f"{key}: {value}" for key, value in comparison.environment.items()]
     parts += [
+        "## Methods",
+        _markdown_table(titles, rows, [True] * len(titles)),
         "## How it was made",
-        f"    {comparison.command}",
-        f"{comparison.wall_seconds:,.1f} s in all. "
-        + ", ".join(f"{key} {value}" for key, value in comparison.environment.items()),
+        "\n".join(f"    {line}" for line in comparison.command.splitlines()),
+        _list([f"wall time: {comparison.wall_seconds:,.1f} s", *made]),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _list(lines: Iterable[str]) -> str:
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _markdown_results(analysis: Analysis) -> list[str]:
+    rows = [[column.text(summary) for column in COLUMNS] for summary in analysis.summaries]
+    left = [column.left for column in COLUMNS]
+    table = _markdown_table([column.title for column in COLUMNS], rows, left)
+    parts = [f"## Results on {analysis.data}", LEGEND, table]
+    if analysis.pairs:
+        pairs = [row for row in pair_rows(analysis) if row[0] == analysis.best.method]
+        table = _markdown_table(PAIR_TITLES, pairs, [True, True])
+        parts += [f"Against {analysis.best.method} (all pairs: `results.json`):", table]
+    return parts
 
 
 def _markdown_table(
