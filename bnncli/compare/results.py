@@ -64,7 +64,12 @@ class CellResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A finished matrix; ``budget`` is a sentence that says what was held equal."""
+    """A finished matrix; ``budget`` is a sentence that says what was held equal.
+
+    ``shares`` says what the budget gave each method on each data set (epochs, widths, bytes of
+    parameters). ``wall_seconds`` is the time of everything up to the report, ``cell_seconds`` the
+    sum of the runs' own.
+    """
 
     name: str
     about: str
@@ -74,6 +79,8 @@ class Comparison:
     command: str
     environment: dict[str, Any] = field(default_factory=dict)
     wall_seconds: float = 0.0
+    cell_seconds: float = 0.0
+    shares: tuple[dict[str, Any], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values."""
