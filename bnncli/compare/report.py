@@ -21,13 +21,22 @@ if TYPE_CHECKING:
     from bnncli.compare.statistics import Analysis
 
 
-def to_dict(comparison: Comparison, analyses: Sequence[Analysis]) -> dict[str, Any]:
-    """Give the comparison and its summaries, pairs and sentences as plain values."""
+def to_dict(comparison: Comparison, analyses: Sequence[Analysis] | None = None) -> dict[str, Any]:
+    """Give the comparison with its summaries, pairs and sentences as plain values."""
+    analyses = analyze(comparison) if analyses is None else analyses
     return {
         "schema": 1,
         **comparison.to_dict(),
-        "analyses": [asdict(analysis) for analysis in analyses],
+        "analyses": [_analysis(analysis) for analysis in analyses],
         "sentences": sentences(comparison, analyses),
+    }
+
+
+def _analysis(analysis: Analysis) -> dict[str, Any]:
+    return {
+        "data": analysis.data,
+        "summaries": [{**asdict(s), "state_bytes": s.state_bytes} for s in analysis.summaries],
+        "pairs": [{**asdict(p), "distinguishable": p.distinguishable} for p in analysis.pairs],
     }
 
 

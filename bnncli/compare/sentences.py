@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnncli.compare.published import published_on
-from bnncli.compare.statistics import accuracy_of, analyze, smallest_visible
+from bnncli.compare.statistics import ALPHA, accuracy_of, analyze, smallest_visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +37,12 @@ def minus(text: str) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """Write a p-value; a dash where there was no test."""
+    """Write a p-value; a dash where there was no test. One near 5 % gets a digit more."""
     if p is None:
         return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    if p < 0.001:
+        return "< 0.001"
+    return f"{p:.4f}" if round(p, 3) == ALPHA else f"{p:.3f}"
 
 
 def sentences(comparison: Comparison, analyses: Sequence[Analysis] | None = None) -> list[str]:
