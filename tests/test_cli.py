@@ -24,6 +24,7 @@ GOLDEN = Path(__file__).parent / "golden"
 COMMANDS = [
     [],
     ["train"],
+    ["compare"],
     ["eval"],
     ["freeze"],
     ["list"],
