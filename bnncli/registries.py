@@ -89,8 +89,25 @@ def _optimizers() -> list[Entry]:
     from bnncli.optim import OPTIMIZERS
 
     return [
-        Entry(name, f"{preset.summary}; default rate {preset.lr:g}")
+        Entry(name, f"{preset.summary} [trains {preset.trains}; rate {preset.lr:g}]")
         for name, preset in OPTIMIZERS.items()
+    ]
+
+
+def _options() -> list[Entry]:
+    from bnncli.optim import OPTIMIZERS
+    from bnncli.options import options_of
+    from bnncli.quantizers import QUANTIZERS
+
+    owners = {
+        **{f"weights {name}": preset.make for name, preset in QUANTIZERS.items()},
+        **{f"optimizer {name}": preset.make for name, preset in OPTIMIZERS.items()},
+    }
+    listed = {owner: options_of(make) for owner, make in owners.items()}
+    return [
+        Entry(owner, ", ".join(f"{name}={value}" for name, value in options.items()))
+        for owner, options in listed.items()
+        if options
     ]
 
 
@@ -104,6 +121,18 @@ def _recipes() -> list[Entry]:
     from bnncli.recipes import find_recipe, recipe_names
 
     return [Entry(name, find_recipe(name).about) for name in recipe_names()]
+
+
+def _methods() -> list[Entry]:
+    from bnncli.compare.methods import registered_methods
+
+    return [Entry(name, known.method.about) for name, known in registered_methods().items()]
+
+
+def _comparisons() -> list[Entry]:
+    from bnncli.compare.matrix import find_preset, preset_names
+
+    return [Entry(name, find_preset(name).about) for name in preset_names()]
 
 
 def _augmentations() -> list[Entry]:
@@ -120,9 +149,12 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
     "scales": _scales,
     "norms": _norms,
     "optimizers": _optimizers,
+    "options": _options,
     "schedules": _schedules,
     "augmentations": _augmentations,
     "recipes": _recipes,
+    "methods": _methods,
+    "comparisons": _comparisons,
 }
 
 

@@ -16,6 +16,7 @@ PACKAGE = Path(bnncli.__file__).parent
 # In import order. A module may import modules named before its own, never after.
 ORDER = [
     "errors",
+    "options",
     "bits",
     "jsontext",
     "data",
@@ -38,7 +39,7 @@ ORDER = [
 ]
 # Frozen models run without torch, so this block sees nothing of the torch block above it.
 TORCH_FREE = {"packed", "native"}
-ALLOWED_IN_TORCH_FREE = {"errors", "bits", "data", "packed", "native"}
+ALLOWED_IN_TORCH_FREE = {"errors", "options", "bits", "data", "packed", "native"}
 
 
 def top_module(path: Path) -> str:

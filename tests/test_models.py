@@ -119,7 +119,7 @@ def test_latents_are_clipped_after_the_step(optimizer):
 def test_weight_decay_reaches_real_weights_alone():
     model = small("mlp", weights="float")
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    steps = make_optimizer(model, "sgd", lr=0.1, momentum=0.0, weight_decay=0.5)
+    steps = make_optimizer(model, "sgd", lr=0.1, options={"momentum": 0.0}, weight_decay=0.5)
     for p in model.parameters():
         p.grad = torch.zeros_like(p)
     steps.step()
@@ -131,7 +131,7 @@ def test_weight_decay_reaches_real_weights_alone():
 
 
 def test_momentum_belongs_to_sgd():
-    with pytest.raises(UsageError, match="adam takes no momentum"):
-        make_optimizer(small("mlp"), "adam", momentum=0.9)
+    with pytest.raises(UsageError, match="adam has no option 'momentum'"):
+        make_optimizer(small("mlp"), "adam", options={"momentum": 0.9})
     with pytest.raises(UsageError, match="unknown optimizer 'adm'"):
         make_optimizer(small("mlp"), "adm")

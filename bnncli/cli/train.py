@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
 from pathlib import Path  # noqa: TC003 (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,11 @@ def _text(flag: str, panel: str, help_text: str, **more: Any) -> Any:
     return typer.Option(flag, rich_help_panel=panel, help=help_text, show_default=False, **more)
 
 
+def _pairs(flag: str, panel: str, whose: str) -> Any:
+    help_text = f"An option of the {whose} (bnn list options); may be repeated."
+    return _text(flag, panel, help_text, metavar="NAME=VALUE")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("train", epilog=EPILOG)(train)
@@ -55,6 +61,9 @@ def train(
     ] = False,
     weights: Annotated[
         str | None, _text("--weights", MODEL, "Weight quantizer (bnn list quantizers), or float.")
+    ] = None,
+    weight_option: Annotated[
+        list[str] | None, _pairs("--weight-option", MODEL, "quantizer")
     ] = None,
     activations: Annotated[
         str | None, _text("--activations", MODEL, "Activation quantizer, or float.")
@@ -102,10 +111,18 @@ def train(
     optimizer: Annotated[
         str | None, _text("--optimizer", TRAINING, "bnn list optimizers. Default: adam.")
     ] = None,
+    optimizer_option: Annotated[
+        list[str] | None, _pairs("--optimizer-option", TRAINING, "optimizer")
+    ] = None,
     lr: Annotated[
         float | None, _text("--lr", TRAINING, "Learning rate. Default: the optimizer's own.")
     ] = None,
-    momentum: Annotated[float | None, _text("--momentum", TRAINING, "For sgd.")] = None,
+    momentum: Annotated[float | None, _text("--momentum", TRAINING, "Of sgd and averages.")] = None,
+    plain_optimizer: Annotated[
+        str | None,
+        _text("--plain-optimizer", TRAINING, "For what the optimizer does not train: adam or sgd."),
+    ] = None,
+    plain_lr: Annotated[float | None, _text("--plain-lr", TRAINING, "Its learning rate.")] = None,
     weight_decay: Annotated[
         float | None, _text("--weight-decay", TRAINING, "Of real-valued weights. Default: 0.")
     ] = None,
@@ -168,6 +185,7 @@ def train(
         "model": {
             "arch": arch,
             "weights": "binary" if binary else weights,
+            "weight_options": parse_options("--weight-option", weight_option),
             "activations": activations,
             "scale": scale,
             "surrogate": surrogate,
@@ -188,8 +206,11 @@ def train(
             "epochs": epochs,
             "batch_size": batch_size,
             "optimizer": optimizer,
+            "optimizer_options": parse_options("--optimizer-option", optimizer_option),
             "lr": lr,
             "momentum": momentum,
+            "plain_optimizer": plain_optimizer,
+            "plain_lr": plain_lr,
             "weight_decay": weight_decay,
             "latent_clip": latent_clip,
             "schedule": schedule,
@@ -258,6 +279,22 @@ def _parse_widths(text: str) -> tuple[int, ...]:
         return tuple(int(word) for word in text.split(","))
     except ValueError as error:
         raise UsageError(f"--widths {text}: expected whole numbers, such as 256,256") from error
+
+
+def parse_options(flag: str, pairs: list[str] | None) -> dict[str, Any] | None:
+    """Read ``NAME=VALUE`` texts as TOML values; a value that is none is text as it stands."""
+    if not pairs:
+        return None
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not (name and equals and text):
+            raise UsageError(f"{flag} {pair}: expected NAME=VALUE, such as momentum=0.9")
+        try:
+            options[name] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            options[name] = text
+    return options
 
 
 def merge(recipe: str | None, config: Path | None, flags: dict[str, dict[str, Any]]) -> Settings:

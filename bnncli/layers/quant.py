@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnncli.errors import UsageError
 from bnncli.norms import per_channel
+from bnncli.quantizers.stored import StoredQuantizer, port
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bnncli.quantizers import Quantizer
+
+
+def _device(layer: _Quantized) -> torch.device:
+    """Give the device of a layer's stored weights."""
+    assert layer.weight_quantizer is not None
+    return next(layer.weight_quantizer.buffers()).device
 
 
 def _affine(out: Tensor, scale: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -21,7 +32,50 @@ def _affine(out: Tensor, scale: Tensor | None, bias: Tensor | None) -> Tensor:
     return out if bias is None else out + per_channel(bias, out)
 
 
-class QuantLinear(nn.Linear):
+class _Quantized(nn.Module):
+    """What linear and convolutional layers share: where their weights live.
+
+    A quantizer with a memory keeps the weights as integers; ``weight`` is then a port that only
+    receives the gradient, and is neither saved nor copied with the layer's layout.
+    """
+
+    weight: Tensor
+    weight_quantizer: Quantizer | None
+
+    def _adopt(self) -> None:
+        if self.weight_quantizer is not None:
+            assert isinstance(self.weight, nn.Parameter)
+            self.weight = self.weight_quantizer.adopt(self.weight)
+
+    @property
+    def stored(self) -> bool:
+        """Tell whether the weights are integers without a latent."""
+        return isinstance(self.weight_quantizer, StoredQuantizer)
+
+    @contextmanager
+    def _without_port(self) -> Iterator[None]:
+        weight = self._parameters.pop("weight") if self.stored else None
+        try:
+            yield
+        finally:
+            if weight is not None:
+                self._parameters["weight"] = port(weight.shape, _device(self))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        with self._without_port():
+            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        if self.stored:
+            del destination[f"{prefix}weight"]
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        with self._without_port():
+            super()._load_from_state_dict(*args)
+
+
+class QuantLinear(_Quantized, nn.Linear):
     """Compute y = Q_in(x) · Q_w(W)ᵀ + b.
 
     Without quantizers it is ``nn.Linear``. In evaluation the scale of the weights multiplies the
@@ -43,6 +97,7 @@ class QuantLinear(nn.Linear):
         super().__init__(in_features, out_features, bias=bias)
         self.weight_quantizer = weight_quantizer
         self.input_quantizer = input_quantizer
+        self._adopt()
 
     def forward(self, input: Tensor) -> Tensor:
         """Quantize and multiply."""
@@ -60,7 +115,7 @@ class QuantLinear(nn.Linear):
         return _affine(F.linear(x, w), scale, self.bias)
 
 
-class QuantConv2d(nn.Conv2d):
+class QuantConv2d(_Quantized, nn.Conv2d):
     """Convolve Q_in(x) with Q_w(W); padding adds zeros after the input is quantized.
 
     Shape: (batch, in_channels, h, w) -> (batch, out_channels, h', w').
@@ -83,6 +138,7 @@ class QuantConv2d(nn.Conv2d):
         )
         self.weight_quantizer = weight_quantizer
         self.input_quantizer = input_quantizer
+        self._adopt()
 
     def forward(self, input: Tensor) -> Tensor:
         """Quantize and convolve."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from bnncli.errors import UsageError, unknown_name
+from bnncli.options import options_of
 from bnncli.quantizers import Quantizer, make_quantizer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 Layers = list[tuple[str, nn.Module]]
 
@@ -27,12 +27,20 @@ class Quantization:
     scale: str | None = None
     surrogate: str | None = None
     activation_surrogate: str | None = None
+    weight_options: Mapping[str, Any] | None = None
 
     def weight(self) -> Quantizer | None:
         """Build a fresh weight quantizer."""
         if self.weights == "float":
+            if self.weight_options:
+                raise UsageError(f"weights float take no options, but {self.weight_options} given")
             return None
-        return make_quantizer(self.weights, scale=self.scale, surrogate=self.surrogate)
+        return make_quantizer(
+            self.weights,
+            scale=self.scale,
+            surrogate=self.surrogate,
+            options=self.weight_options,
+        )
 
     def activation(self) -> Quantizer | None:
         """Build a fresh activation quantizer; the gradient is cut off where |x| > 1 by default."""
@@ -54,8 +62,7 @@ class Arch:
     @property
     def options(self) -> dict[str, Any]:
         """Give the architecture's own options with their defaults."""
-        parameters = inspect.signature(self.layers).parameters.values()
-        return {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+        return options_of(self.layers)
 
 
 ARCHS: dict[str, Arch] = {}

@@ -2,59 +2,46 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from bnncli.errors import UsageError, unknown_name
+from bnncli.optim import flipping, gradient, voting
+from bnncli.optim.combined import Combined
 from bnncli.optim.groups import ParameterGroups, claim_once, group_parameters
 from bnncli.optim.latent_clip import clip_latent
+from bnncli.optim.registry import EVERYTHING, LATENT, OPTIMIZERS, STORED, OptimizerPreset
+from bnncli.options import check_options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from torch import nn
     from torch.optim import Optimizer
 
 __all__ = [
+    "EVERYTHING",
+    "LATENT",
     "OPTIMIZERS",
+    "STORED",
+    "Combined",
     "OptimizerPreset",
     "ParameterGroups",
     "claim_once",
     "clip_latent",
+    "find_optimizer",
+    "flipping",
+    "gradient",
     "group_parameters",
     "make_optimizer",
+    "voting",
 ]
 
 
-@dataclass(frozen=True)
-class OptimizerPreset:
-    """A named optimizer: how to build it from torch parameter groups, and its usual rate."""
-
-    build: Callable[..., Optimizer]
-    lr: float
-    momentum: bool
-    summary: str
-
-
-def _sgd(groups: list[dict[str, Any]], lr: float, momentum: float) -> Optimizer:
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, fused=True)
-
-
-def _adam(groups: list[dict[str, Any]], lr: float) -> Optimizer:
-    return torch.optim.Adam(groups, lr=lr, fused=True)
-
-
-def _adamw(groups: list[dict[str, Any]], lr: float) -> Optimizer:
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
-
-
-OPTIMIZERS: dict[str, OptimizerPreset] = {
-    "sgd": OptimizerPreset(_sgd, 0.1, True, "SGD with momentum (default 0.9)"),
-    "adam": OptimizerPreset(_adam, 1e-3, False, "Adam; weight decay is added to the gradient"),
-    "adamw": OptimizerPreset(_adamw, 1e-3, False, "Adam with decoupled weight decay"),
-}
+def find_optimizer(name: str) -> OptimizerPreset:
+    """Look an optimizer up by name."""
+    if name not in OPTIMIZERS:
+        raise unknown_name("optimizer", name, OPTIMIZERS)
+    return OPTIMIZERS[name]
 
 
 def make_optimizer(
@@ -62,33 +49,79 @@ def make_optimizer(
     name: str,
     *,
     lr: float | None = None,
-    momentum: float | None = None,
+    options: Mapping[str, Any] | None = None,
     weight_decay: float = 0.0,
     latent_clip: float = 1.0,
+    plain_optimizer: str | None = None,
+    plain_lr: float | None = None,
 ) -> Optimizer:
-    """Build a registered optimizer over a model's groups and clip the latent weights.
+    """Build a registered optimizer over a model's groups, with another for what it does not claim.
 
-    Weight decay reaches the ``decayed`` group alone; ``latent_clip`` 0 leaves latents unbounded.
+    Weight decay reaches the ``decayed`` group alone; ``latent_clip`` 0 leaves latents unbounded
+    (optimizers of latents have a clip of their own among their options).
     """
-    if name not in OPTIMIZERS:
-        raise unknown_name("optimizer", name, OPTIMIZERS)
-    preset = OPTIMIZERS[name]
-    options: dict[str, float] = {}
-    if preset.momentum:
-        options["momentum"] = 0.9 if momentum is None else momentum
-    elif momentum is not None:
-        raise UsageError(f"optimizer {name} takes no momentum; drop it or choose sgd")
+    preset = find_optimizer(name)
+    checked = check_options(f"optimizer {name}", preset.make, options or {})
     groups = group_parameters(model)
-    torch_groups = [
+    _check_claims(preset, groups)
+    rate = preset.lr if lr is None else lr
+    if preset.trains == EVERYTHING:
+        if plain_optimizer is not None or plain_lr is not None:
+            raise UsageError(
+                f"optimizer {name} trains every parameter; drop --plain-optimizer and --plain-lr"
+            )
+        optimizer = preset.make(_torch_groups(groups, weight_decay), lr=rate, **checked)
+        if latent_clip > 0 and groups.latent:
+            clip_latent(optimizer, [p for _, p in groups.latent], latent_clip)
+    else:
+        claimed = _claimed(preset, groups)
+        plain = find_optimizer(plain_optimizer or preset.plain[0])
+        if plain.trains != EVERYTHING:
+            raise UsageError(
+                f"plain optimizer {plain.name} trains {plain.trains}; give adam or sgd"
+            )
+        own = plain.name == preset.plain[0]
+        plain_rate = (preset.plain[1] if own else plain.lr) if plain_lr is None else plain_lr
+        parts = [preset.make(claimed, lr=rate, **checked)]
+        rest = _torch_groups(groups.rest, weight_decay)
+        if rest:
+            parts.append(plain.make(rest, lr=plain_rate))
+        optimizer = Combined(parts)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+        group["initial_weight_decay"] = group.get("weight_decay", 0.0)
+    return optimizer
+
+
+def _check_claims(preset: OptimizerPreset, groups: ParameterGroups) -> None:
+    """Refuse weights that an optimizer cannot train, in words of the command line."""
+    has = {LATENT: bool(groups.latent), STORED: bool(groups.stored)}
+    takes = {EVERYTHING: (LATENT,), LATENT: (LATENT,), STORED: (STORED,)}[preset.trains]
+    for kind, present in has.items():
+        if present and kind not in takes:
+            fitting = ", ".join(p.name for p in OPTIMIZERS.values() if p.trains == kind)
+            raise UsageError(
+                f"optimizer {preset.name} trains {preset.trains}, but the network has {kind}; "
+                f"for these give one of: {fitting}"
+            )
+    if preset.trains != EVERYTHING and not has[preset.trains]:
+        weights = preset.weights or "binary"
+        raise UsageError(
+            f"optimizer {preset.name} trains {preset.trains}, but the network has none; "
+            f"give --weights {weights}"
+        )
+
+
+def _claimed(preset: OptimizerPreset, groups: ParameterGroups) -> list[Any]:
+    if preset.trains == LATENT:
+        return [p for _, p in groups.latent]
+    return [(p, store) for _, p, store in groups.stored]
+
+
+def _torch_groups(groups: ParameterGroups, weight_decay: float) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = [
         {"params": [p for _, p in groups.latent], "weight_decay": 0.0},
         {"params": [p for _, p in groups.decayed], "weight_decay": weight_decay},
         {"params": [p for _, p in groups.plain], "weight_decay": 0.0},
     ]
-    rate = preset.lr if lr is None else lr
-    optimizer = preset.build([g for g in torch_groups if g["params"]], lr=rate, **options)
-    for group in optimizer.param_groups:
-        group["initial_lr"] = group["lr"]
-        group["initial_weight_decay"] = group["weight_decay"]
-    if latent_clip > 0 and groups.latent:
-        clip_latent(optimizer, [p for _, p in groups.latent], latent_clip)
-    return optimizer
+    return [group for group in listed if group["params"]]

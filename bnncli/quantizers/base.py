@@ -110,6 +110,18 @@ class Quantizer(nn.Module):
         """Information per element in bits: log2(levels)."""
         return bits_per_code(self.grid)
 
+    def adopt(self, weight: nn.Parameter) -> nn.Parameter:
+        """Take over a layer's initial weights; give the parameter that the layer shall train."""
+        return weight
+
+    def scale_of(self, w: Tensor) -> Tensor | None:
+        """Give the scale for a latent, None for 1."""
+        return self.scale(w)
+
+    def relaxed(self, w: Tensor) -> Tensor:
+        """Give the soft form: the function whose slope the surrogate gradient is."""
+        return self.surrogate.relaxed(w)
+
     def _noise(self, w: Tensor, generator: torch.Generator | None) -> Tensor | None:
         if generator is not None:
             return torch.rand(w.shape, generator=generator, dtype=w.dtype).to(w.device)
@@ -123,7 +135,7 @@ class Quantizer(nn.Module):
 
         Shape: (...) -> codes (...) int8, scale broadcastable.
         """
-        scale = self.scale(w)
+        scale = self.scale_of(w)
         with torch.no_grad():
             noise = self._noise(w, generator)
             return Codes(self.grid.encode(self._normalized(w, scale), noise), scale)
@@ -147,8 +159,8 @@ class Quantizer(nn.Module):
     def forward(self, w: Tensor) -> Tensor:
         """Quantize; in the soft form give the relaxed function of the surrogate instead."""
         if self.soft:
-            return self.surrogate.relaxed(w)
-        return _quantize(w, self, self.scale(w), apart=False)
+            return self.relaxed(w)
+        return _quantize(w, self, self.scale_of(w), apart=False)
 
     def factored(self, w: Tensor) -> tuple[Tensor, Tensor | None]:
         """Give grid values and scale apart, so that a layer can sum integers and scale the sum.
@@ -158,8 +170,8 @@ class Quantizer(nn.Module):
         Shape: (out, ...) -> (out, ...), scale () or (out, 1, ...) or None.
         """
         if self.soft:
-            return self.surrogate.relaxed(w), None
-        scale = self.scale(w)
+            return self.relaxed(w), None
+        scale = self.scale_of(w)
         return _quantize(w, self, scale, apart=True), scale
 
     def pack(self, w: Tensor, generator: torch.Generator | None = None) -> PackedCodes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bnncli import bits
+from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,7 +29,7 @@ class Grid(Protocol):
     def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
         """Round to codes.
 
-        Shape: (...) -> (...), dtype int8.
+        Shape: (...) -> (...), the smallest signed integers that hold the grid.
         """
 
     def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
@@ -43,13 +44,13 @@ class Grid(Protocol):
         Shape: (...) -> (...).
         """
 
-    def pack(self, codes: NDArray[np.int8]) -> NDArray[np.uint64]:
+    def pack(self, codes: NDArray[np.signedinteger[Any]]) -> NDArray[np.uint64]:
         """Pack codes along the last axis.
 
         Shape: (..., n) -> (planes, ..., words_for(n)).
         """
 
-    def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.int8]:
+    def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.signedinteger[Any]]:
         """Undo :meth:`pack`.
 
         Shape: (planes, ..., words_for(n)) -> (..., n).
@@ -90,7 +91,7 @@ class BinaryGrid:
         """Give ±1 as real numbers."""
         return self._sign(x, noise, torch.empty_like(x))
 
-    def pack(self, codes: NDArray[np.int8]) -> NDArray[np.uint64]:
+    def pack(self, codes: NDArray[np.signedinteger[Any]]) -> NDArray[np.uint64]:
         """Pack the signs into one plane."""
         return bits.pack_signs(codes)[None]
 
@@ -123,7 +124,7 @@ class TernaryGrid:
         """Give the codes as real numbers."""
         return codes.to(dtype)
 
-    def pack(self, codes: NDArray[np.int8]) -> NDArray[np.uint64]:
+    def pack(self, codes: NDArray[np.signedinteger[Any]]) -> NDArray[np.uint64]:
         """Pack into two planes: sign (1 ⇔ negative) and non-zero."""
         return np.stack([bits.pack_signs(codes), bits.pack_bits(codes != 0)])
 
@@ -131,3 +132,59 @@ class TernaryGrid:
         """Give -1, 0 and +1."""
         sign = bits.unpack_signs(words[0], n)
         return (sign * bits.unpack_bits(words[1], n)).astype(np.int8)
+
+
+class UniformGrid:
+    """Levels at equal distances from -1 to +1, both included: 2^n, 3^n or S + 1 of them.
+
+    Code c stands for c / h with h = (levels - 1) / 2 for an odd number of levels, and for
+    (2c + 1) / (levels - 1) for an even one, which has no zero. Packed as one plane of words for
+    each bit of c - lowest.
+    """
+
+    scale_invariant = False
+
+    def __init__(self, n_levels: int) -> None:
+        if not 2 <= n_levels <= 2**16:
+            raise UsageError(f"a grid of {n_levels} levels: expected 2 to {2**16}")
+        self.n_levels = n_levels
+        self.even = 1 - n_levels % 2
+        self.lowest = -(n_levels // 2)
+        self.highest = (n_levels - 1) // 2
+        self.dtype = torch.int8 if n_levels <= 2**8 else torch.int16
+
+    def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give the nearest code, or the one below x + noise; NaN becomes 0."""
+        position = (x.float() * (self.n_levels - 1) - self.even) / 2
+        near = position.round() if noise is None else torch.floor(position + noise)
+        return near.nan_to_num_(0.0).clamp_(self.lowest, self.highest).to(self.dtype)
+
+    def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
+        """Give the value of each code, rounded once."""
+        whole = codes.to(torch.float32)
+        if self.even:
+            whole = whole.mul(2).add_(1)
+            return (whole / (self.n_levels - 1)).to(dtype)
+        return (whole / self.highest).to(dtype)
+
+    def round(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Give the level next to x."""
+        return self.decode(self.encode(x, noise), x.dtype)
+
+    @property
+    def n_planes(self) -> int:
+        """Give the number of bits of a packed code."""
+        return (self.n_levels - 1).bit_length()
+
+    def pack(self, codes: NDArray[np.signedinteger[Any]]) -> NDArray[np.uint64]:
+        """Pack each bit of c - lowest into a plane, the lowest first."""
+        offset = codes.astype(np.int64) - self.lowest
+        return np.stack([bits.pack_bits(offset >> i & 1 != 0) for i in range(self.n_planes)])
+
+    def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.signedinteger[Any]]:
+        """Add the planes up again."""
+        offset = sum(
+            bits.unpack_bits(plane, n).astype(np.int64) << i for i, plane in enumerate(words)
+        )
+        code = np.asarray(offset) + self.lowest
+        return code.astype(np.int8 if self.dtype is torch.int8 else np.int16)

@@ -61,7 +61,10 @@ class FanIn:
     """Use the constant 1 / sqrt(fan_in), which keeps a sum of ±1 products near unit variance.
 
     For networks without a norm; the tutorial form of BinaryConnect divides its outputs so.
+    ``factor`` multiplies it, such as by the number of agents whose mean was taken.
     """
+
+    factor: float = 1.0
 
     def __call__(self, latent: Tensor) -> Tensor:
         """Give 1 / sqrt(inputs of one output).
@@ -69,7 +72,7 @@ class FanIn:
         Shape: (out, ...) -> ().
         """
         fan_in = latent[0].numel()
-        return torch.tensor(fan_in**-0.5, dtype=latent.dtype, device=latent.device)
+        return torch.tensor(self.factor * fan_in**-0.5, dtype=latent.dtype, device=latent.device)
 
 
 SCALES: dict[str, Scale] = {

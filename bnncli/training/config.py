@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+Options = dict[str, int | float | str | bool]
+"""Options by name, of whatever is named beside them: a quantizer, an optimizer, a norm."""
+
+
 @dataclass(frozen=True)
 class ModelSettings:
     """What is trained. None means the architecture's own default."""
 
     arch: str = "smallconv"
     weights: str | None = None
+    weight_options: Options | None = None
     activations: str | None = None
     scale: str | None = None
     surrogate: str | None = None
@@ -47,13 +52,19 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How it is trained. ``lr`` None means the optimizer's own default."""
+    """How it is trained. None means the optimizer's own default.
+
+    The plain optimizer trains what a flip optimizer does not: norms, biases, real weights.
+    """
 
     epochs: int = 20
     batch_size: int = 64
     optimizer: str = "adam"
+    optimizer_options: Options | None = None
     lr: float | None = None
     momentum: float | None = None
+    plain_optimizer: str | None = None
+    plain_lr: float | None = None
     weight_decay: float = 0.0
     latent_clip: float = 1.0
     schedule: str = "cosine"
@@ -128,6 +139,8 @@ def _update(group: Any, section: str, given: Mapping[str, Any]) -> Any:
         if key not in hints:
             raise unknown_name(f"setting in [{section}]", key, hints)
         values[key] = _convert(value, hints[key], f"{section}.{key}")
+        if isinstance(values[key], dict):  # a table is laid over what is there, name by name
+            values[key] = {**(getattr(group, key) or {}), **values[key]}
     return dataclasses.replace(group, **values)
 
 
@@ -139,6 +152,9 @@ def _convert(value: Any, hint: Any, name: str) -> Any:
     for kind in kinds:
         if typing.get_origin(kind) is tuple and isinstance(value, list | tuple):
             return tuple(_convert(item, int, name) for item in value)
+        if typing.get_origin(kind) is dict and isinstance(value, dict):
+            (_, scalar) = typing.get_args(kind)
+            return {key: _convert(item, scalar, f"{name}.{key}") for key, item in value.items()}
         if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         if isinstance(kind, type) and type(value) is kind:

@@ -17,10 +17,11 @@ from bnncli.data.augment import parse_augment
 from bnncli.errors import BnnError, UsageError, unknown_name
 from bnncli.layers import Pixels
 from bnncli.models import Quantization, build_model, find_arch
-from bnncli.optim import make_optimizer
+from bnncli.optim import find_optimizer, make_optimizer
 from bnncli.training.evaluate import accuracy
 from bnncli.training.limits import check_ranges
 from bnncli.training.loop import Trainer
+from bnncli.training.memory import measure_memory, reset_peak
 from bnncli.training.schedules import SCHEDULES
 from bnncli.training.seeds import mix, seed_default
 
@@ -29,17 +30,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bnncli.data import ImageData, ImageSplit
-    from bnncli.training.config import Settings
+    from bnncli.training.config import Settings, TrainSettings
     from bnncli.training.records import EpochRecord, Reporter
     from bnncli.training.runs import Run
 
-QUANTIZATION_FIELDS = ("weights", "activations", "scale", "surrogate", "activation_surrogate")
+QUANTIZATION_FIELDS = (
+    *("weights", "weight_options", "activations"),
+    *("scale", "surrogate", "activation_surrogate"),
+)
 PRECISIONS = ("float32", "bfloat16", "auto")
 SAVE_EVERY_SECONDS = 5.0
 
 
 def resolve(settings: Settings) -> Settings:
-    """Fill in what the architecture decides and refuse what cannot be trained."""
+    """Fill in what architecture and optimizer decide and refuse what cannot be trained."""
     check_ranges(settings)
     train = settings.train
     if train.precision not in PRECISIONS:
@@ -52,6 +56,11 @@ def resolve(settings: Settings) -> Settings:
     given = {k: v for k, v in dataclasses.asdict(settings.model).items() if v is not None}
     if given.get("weights", defaults["weights"]) != defaults["weights"]:
         # Another quantizer than the architecture's own brings its own scale.
+        defaults.pop("scale", None)
+    own = find_optimizer(train.optimizer).weights
+    if own is not None and {**defaults, **given}["weights"] in {"binary", "float"}:
+        # An optimizer without latents brings the store that it moves.
+        given["weights"] = own
         defaults.pop("scale", None)
     merged: dict[str, Any] = {**defaults, **given}
     if merged.get("norm") == "none" and merged["weights"] != "float":
@@ -137,7 +146,9 @@ def make_trainer(settings: Settings, data: ImageData, *, device: torch.device) -
         model,
         train.optimizer,
         lr=train.lr,
-        momentum=train.momentum,
+        options=_optimizer_options(train),
+        plain_optimizer=train.plain_optimizer,
+        plain_lr=train.plain_lr,
         weight_decay=train.weight_decay,
         latent_clip=train.latent_clip,
     )
@@ -149,6 +160,14 @@ def make_trainer(settings: Settings, data: ImageData, *, device: torch.device) -
         settings=train,
         bfloat16=uses_bfloat16(train.precision, device),
     )
+
+
+def _optimizer_options(train: TrainSettings) -> dict[str, Any]:
+    """Give the optimizer's options; ``momentum`` has a setting of its own, being so common."""
+    options: dict[str, Any] = dict(train.optimizer_options or {})
+    if train.momentum is not None:
+        options["momentum"] = train.momentum
+    return options
 
 
 @dataclass
@@ -229,6 +248,7 @@ def run_training(
     trainer.should_stop = should_stop
     if resume:
         log.restore()
+    reset_peak()
     finished = trainer.run()
     log.save()
     return Outcome(finished, _finish(run, data, log) if finished else {})
@@ -236,6 +256,7 @@ def run_training(
 
 def _finish(run: Run, data: ImageData, log: RunLog) -> dict[str, Any]:
     model, progress = log.trainer.model, log.trainer.progress
+    memory = measure_memory(model, log.trainer.optimizer)
     if not log.best:
         raise BnnError(f"{run.path}: no epoch was finished, so there is no best model to keep")
     model.load_state_dict(log.best)
@@ -246,6 +267,7 @@ def _finish(run: Run, data: ImageData, log: RunLog) -> dict[str, Any]:
         "best_epoch": progress.best_epoch,
         "validation_hard_accuracy": progress.best_accuracy,
         "test_hard_accuracy": accuracy(model, data.test, form="hard"),
+        "memory": memory.to_dict(),
         "train_seconds": sum(row["seconds"] for row in rows),
         "step_seconds": sum(row["step_seconds"] for row in rows),
         "validation_seconds": sum(row["validation_seconds"] for row in rows),

@@ -38,6 +38,7 @@ RANGES: dict[str, Range] = {
     "train.epochs": Range(1, 10**6),
     "train.batch_size": Range(2, 2**20),  # batch statistics of one image do not exist
     "train.lr": Range(0, 1e6, open_low=True),
+    "train.plain_lr": Range(0, 1e6, open_low=True),
     "train.momentum": Range(0, 0.9999),
     "train.weight_decay": Range(0, 100),
     "train.latent_clip": Range(0, 1e6),

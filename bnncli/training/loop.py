@@ -90,11 +90,10 @@ class Trainer:
         chosen = slice(start, start + settings.batch_size)
         seed_default(self.step_seeds[progress.step % self.steps_per_epoch], self.device)
         images = self.augment(self.batches.take(order, start), torch.default_generator)
-        images = images.to(self.device)
         began = time.perf_counter()
         self._set_rates()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
-            logits = self.model(images).float()
+            logits = self.model(images.to(self.device)).float()
         loss = F.cross_entropy(
             logits, self.epoch_labels[chosen], label_smoothing=settings.label_smoothing
         )
@@ -115,6 +114,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * lr
             group["weight_decay"] = group["initial_weight_decay"] * decay
+            group["progress"] = self.progress.step / self.total_steps
 
     def _finish_epoch(self, epoch: int, began: float) -> None:
         progress = self.progress

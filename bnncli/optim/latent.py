@@ -1,0 +1,141 @@
+"""Optimizers that step real-valued latents by the sign of a score, as the voting family does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from bnncli.optim.flip import KeepsTypes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import nn
+
+    from bnncli.optim.scores import Score, State
+
+
+class Gate(Protocol):
+    """Who may step: a mask or a factor for each weight, or None for all."""
+
+    def start(self, weight: Tensor) -> State:
+        """Give the gate's own state before the first step."""
+
+    def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
+        """Give the mask.
+
+        Shape: that of the weight.
+        """
+
+
+@dataclass(frozen=True)
+class Everyone:
+    """Let every weight step."""
+
+    def start(self, weight: Tensor) -> State:
+        """Give nothing."""
+        return {}
+
+    def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
+        """Give None."""
+        return None
+
+
+@dataclass(frozen=True)
+class Confident:
+    """Let weights step whose |m| exceeds ``confidence``."""
+
+    confidence: float
+
+    def start(self, weight: Tensor) -> State:
+        """Give nothing."""
+        return {}
+
+    def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
+        """Compare."""
+        return score.abs() > self.confidence if self.confidence > 0 else None
+
+
+@dataclass(frozen=True)
+class AboveAverage:
+    """Let weights step with |m| > κ r, where r ← .95 r + .05 mean|m| follows the tensor's scale."""
+
+    kappa: float
+    decay: float = 0.95
+
+    def start(self, weight: Tensor) -> State:
+        """Give r = 0."""
+        return {"scale": torch.zeros((), device=weight.device)}
+
+    def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
+        """Follow the scale and compare."""
+        size = score.abs()
+        scale = state["scale"].lerp_(size.mean(), 1 - self.decay)
+        return size > self.kappa * scale
+
+
+class Move(Protocol):
+    """How a latent goes where its score points."""
+
+    def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
+        """Change p in place."""
+
+
+@dataclass(frozen=True)
+class SignStep:
+    """Step: p ← p - lr · sign m, where the gate is open."""
+
+    def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
+        """Step."""
+        step = score.sign()
+        p.sub_(step if gate is None else step * gate, alpha=lr)
+
+
+@dataclass(frozen=True)
+class Pull:
+    """Pull: p ← p + push · (-sign m - p), where the gate is open; ``push`` None is the rate."""
+
+    push: float | None = None
+
+    def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
+        """Pull."""
+        push = lr if self.push is None else self.push
+        by = (score.sign() + p) * -push
+        p.add_(by if gate is None else by * gate)
+
+
+class LatentSign(KeepsTypes):
+    """Step latents: m ← score(g + weight_decay · p); p ← clamp(move(p, m), ±clip)."""
+
+    def __init__(
+        self,
+        weights: Sequence[nn.Parameter],
+        *,
+        score: Score,
+        lr: float,
+        gate: Gate | None = None,
+        move: Move | None = None,
+        clip: float = 1.0,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(weights, {"lr": lr, "progress": 0.0})
+        self.score, self.clip, self.decay = score, clip, weight_decay
+        self.gate: Gate = gate or Everyone()
+        self.move: Move = move or SignStep()
+        for weight in weights:
+            self.state[weight] = {**score.start(weight), **self.gate.start(weight)}
+
+    def update(self, parameter: nn.Parameter, group: dict[str, Any]) -> None:
+        """Step one weight tensor."""
+        assert parameter.grad is not None
+        state, grad = self.state[parameter], parameter.grad
+        if self.decay:
+            grad = grad.add(parameter, alpha=self.decay)
+        score = self.score.update(state, grad, group["lr"])
+        gate = self.gate.open(score, state, group["progress"])
+        self.move.apply(parameter, score, gate, group["lr"])
+        if self.clip > 0:
+            parameter.clamp_(-self.clip, self.clip)
