@@ -32,6 +32,8 @@ __all__ = [
 ]
 
 GAP = 2
+FOLDED = 28
+"""Names longer than this are folded before a column is left out."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ COLUMNS = (
     Column("hard (%)", lambda s: _mean(s.hard), value=lambda s: s.hard.mean),
     Column("95 % interval", lambda s: interval(s.hard), 2, lambda s: s.hard.low),
     Column("packed (%)", lambda s: _mean(s.packed), 7, lambda s: _center(s.packed)),
-    Column("n", lambda s: str(s.hard.n), 1, lambda s: s.hard.n),
+    Column("seeds", lambda s: str(s.hard.n), 1, lambda s: s.hard.n),
     Column("published (%)", lambda s: s.published or "–", 3),
     Column("ours is", lambda s: s.verdict or "–", 4),
     Column("epochs", _epochs, 9, lambda s: s.epochs[1]),
@@ -99,7 +101,7 @@ COLUMNS = (
     Column("last flips (%)", lambda s: _flips(s.flip_rate), 8, lambda s: _center(s.flip_rate)),
 )
 LEGEND = (
-    f"{FORM}; mean ± standard deviation over n seeds, and the 95 % interval of the mean. Bytes are "
+    f"{FORM}; mean ± standard deviation over the seeds, and the 95 % interval of the mean. Bytes are "
     "those of the tensors held while training (parameters, gradients, optimizer state); peak is "
     "the resident memory of the whole process; last flips is the share of weights that changed in "
     "the last epoch."
@@ -137,7 +139,10 @@ def terminal_table(
 
 
 def fitting(summaries: Sequence[Summary], width: int) -> list[Column]:
-    """Choose the columns that fit a width, leaving out first what matters least."""
+    """Choose the columns that fit a width, leaving out first what matters least.
+
+    The method's name is the first column, and always there.
+    """
     from rich.cells import cell_len
 
     chosen = list(COLUMNS)
@@ -146,6 +151,7 @@ def fitting(summaries: Sequence[Summary], width: int) -> list[Column]:
             max(cell_len(column.title), *(cell_len(column.text(s)) for s in summaries))
             for column in chosen
         ]
+        widths[0] = min(widths[0], FOLDED)
         if sum(widths) + GAP * (len(widths) - 1) <= width:
             break
         chosen.remove(max(chosen, key=lambda column: column.rank))
