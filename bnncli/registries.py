@@ -135,18 +135,6 @@ def _comparisons() -> list[Entry]:
     return [Entry(name, find_preset(name).about) for name in preset_names()]
 
 
-def _methods() -> list[Entry]:
-    from bnncli.compare.methods import registered_methods
-
-    return [Entry(name, known.method.about) for name, known in registered_methods().items()]
-
-
-def _comparisons() -> list[Entry]:
-    from bnncli.compare.matrix import find_preset, preset_names
-
-    return [Entry(name, find_preset(name).about) for name in preset_names()]
-
-
 def _augmentations() -> list[Entry]:
     from bnncli.data.augment import FORMS
 
@@ -165,8 +153,6 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
     "schedules": _schedules,
     "augmentations": _augmentations,
     "recipes": _recipes,
-    "methods": _methods,
-    "comparisons": _comparisons,
     "methods": _methods,
     "comparisons": _comparisons,
 }
