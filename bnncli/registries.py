@@ -95,12 +95,14 @@ def _optimizers() -> list[Entry]:
 
 
 def _options() -> list[Entry]:
+    from bnncli.norms import NORMS
     from bnncli.optim import OPTIMIZERS
     from bnncli.options import options_of
     from bnncli.quantizers import QUANTIZERS
 
     owners = {
         **{f"weights {name}": preset.make for name, preset in QUANTIZERS.items()},
+        **{f"norm {name}": make for name, make in NORMS.items()},
         **{f"optimizer {name}": preset.make for name, preset in OPTIMIZERS.items()},
     }
     listed = {owner: options_of(make) for owner, make in owners.items()}

@@ -177,6 +177,26 @@ def test_training_keeps_the_gradient_apart_from_the_update(name):
         torch.testing.assert_close(parameter.grad, old[key].grad)
 
 
+@pytest.mark.parametrize("shape", [(4, 2), (2, 2, 1, 2)])
+@pytest.mark.parametrize("name", ["threshold", "mean-threshold", "scale-shift"])
+def test_a_centered_gradient_asks_for_no_other_mean(name, shape):
+    """As BatchNorm's, whose gradient sums to zero over a channel; values stay the same."""
+    plain = make_norm(name, 2, fan_in=4)
+    centered = make_norm(name, 2, fan_in=4, centered_gradient=True)
+    weights = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    grads, outputs = [], []
+    for norm in (plain, centered):
+        x = BATCH.view(shape).clone().requires_grad_()
+        outputs.append(norm(x))
+        (outputs[-1] * weights).sum().backward()
+        grads.append(x.grad)
+    axes = [axis for axis in range(len(shape)) if axis != 1]
+    assert torch.equal(*outputs)
+    assert same(plain.state_dict(), centered.state_dict())
+    torch.testing.assert_close(grads[1], grads[0] - grads[0].mean(axes, keepdim=True))
+    torch.testing.assert_close(grads[1].sum(axes), torch.zeros(2))
+
+
 @pytest.mark.parametrize(
     ("name", "options", "learned"),
     [
@@ -302,16 +322,16 @@ def test_nothing_is_divided_and_no_root_is_taken_after_the_start():
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("scale-shift", {"gian": "frozen"}, "no option 'gian'; its options are: anneal_steps, eta"),
+        ("scale-shift", {"gian": "frozen"}, "no option 'gian'; its options are: anneal_steps, c"),
         ("threshold", {"fan_in": 3}, "norm threshold has no option 'fan_in'"),
         ("centering", {"eta": 0.1}, "norm centering has no option 'eta'; its options are: none"),
         ("none", {"eps": 0.1}, "norm none has no option 'eps'; its options are: none"),
         ("batch", {"affine": False}, "norm batch has no option 'affine'"),
-        ("scale-shift", {"eta": "fast"}, "norm scale-shift: eta='fast' given, expected float"),
-        ("threshold", {"alpha": "x"}, "norm threshold: alpha='x' given, expected float"),
-        ("threshold", {"learn_threshold": 1}, "learn_threshold=1 given, expected bool"),
-        ("scale-shift", {"anneal_steps": 2.0}, "anneal_steps=2.0 given, expected int"),
-        ("threshold", {"eta": True}, "eta=True given, expected float"),
+        ("scale-shift", {"eta": "fast"}, "norm scale-shift: option eta='fast': expected float"),
+        ("threshold", {"alpha": "x"}, "norm threshold: option alpha='x': expected float"),
+        ("threshold", {"learn_threshold": 1}, "learn_threshold=1: expected bool"),
+        ("scale-shift", {"anneal_steps": 2.0}, "anneal_steps=2.0: expected int"),
+        ("threshold", {"eta": True}, "eta=True: expected float"),
         ("threshold", {"rule": "meen"}, "unknown threshold rule 'meen'; did you mean 'mean'"),
         ("scale-shift", {"gain": "froze"}, "unknown gain 'froze'; did you mean 'frozen'"),
         ("threshold", {"alpha": 0}, r"HomeostaticThreshold: alpha=0.0 given, expected 0 < alpha"),

@@ -17,9 +17,11 @@ from bnncli.native import default_backend
 from bnncli.norms import SHIFTS, HomeostaticScaleShift, make_norm
 from bnncli.packed import NumpyBackend
 from bnncli.quantizers import make_quantizer
-from bnncli.training.config import Settings
+from bnncli.registries import KINDS
+from bnncli.training.config import Settings, read_settings
 from bnncli.training.experiment import resolve, run_training
-from bnncli.training.runs import new_run
+from bnncli.training.runs import list_runs, new_run
+from tests.command_line import TINY, Cli
 from tests.test_norms import NEW, randomize, same
 
 CPU = torch.device("cpu")
@@ -114,8 +116,6 @@ def test_networks_tell_the_norm_its_fan_in(arch):
 
 def settings(norm: str, **train) -> Settings:
     model = {"arch": "mlp", "weights": "binary", "widths": [32], "norm": norm}
-    if norm in SHIFTS:
-        model["scale"] = "fan-in"
     values = {"model": model, "train": {"epochs": 6, "batch_size": 32, "lr": 0.005, **train}}
     return resolve(Settings().updated(values))
 
@@ -144,3 +144,42 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path, digits, name):
     a, b = whole.load_checkpoint(), broken.load_checkpoint()
     assert same(a["model"], b["model"])
     assert same(a["best"], b["best"])
+
+
+OPTIONS = ("--norm-option", "gain=power-of-two", "--norm-option", "eta=0.05")
+
+
+def test_norm_options_go_from_the_flag_to_the_file_to_the_norm(tmp_path):
+    cli = Cli(tmp_path / "runs")
+    cli("train", *TINY, "--norm", "scale-shift", *OPTIONS, "-q")
+    (run,) = list_runs(cli.runs)
+    assert run.settings().model.norm_options == {"gain": "power-of-two", "eta": 0.05}
+    assert run.settings() == read_settings(run.path / "config.toml")
+    assert float(run.load_checkpoint()["model"]["norm1.rate"]) == pytest.approx(0.05)
+    assert "norm1.log2_gain" in run.load_checkpoint()["model"]
+
+
+def test_an_unknown_norm_option_is_one_line(tmp_path):
+    cli = Cli(tmp_path / "runs")
+    result = cli("train", *TINY, "--norm", "scale-shift", "--norm-option", "gian=frozen", code=2)
+    assert result.stderr.strip().endswith(
+        "norm scale-shift has no option 'gian'; its options are: anneal_steps, centered_gradient, "
+        "eta, eta_end, gain, gain_init, learn_threshold"
+    )
+    assert not list_runs(cli.runs)
+
+
+@pytest.mark.parametrize("name", sorted(SHIFTS))
+def test_norms_that_only_shift_get_the_fan_in_scale(name):
+    values = {"arch": "mlp", "weights": "binary", "norm": name}
+    assert resolve(Settings().updated({"model": values})).model.scale == "fan-in"
+    own = resolve(Settings().updated({"model": {**values, "scale": "none"}}))
+    assert own.model.scale == "none"
+
+
+def test_every_norm_is_listed_with_its_first_line():
+    listed = {entry.name: entry.summary for entry in KINDS["norms"]()}
+    assert set(NEW) <= set(listed)
+    assert listed["scale-shift"].startswith("Subtract a threshold that follows the mean")
+    options = {entry.name: entry.summary for entry in KINDS["options"]()}
+    assert "anneal_steps=0" in options["norm scale-shift"]

@@ -78,6 +78,7 @@ def train(
         str | None, _text("--activation-surrogate", MODEL, "The same for the activations.")
     ] = None,
     norm: Annotated[str | None, _text("--norm", MODEL, "Norm (bnn list norms).")] = None,
+    norm_option: Annotated[list[str] | None, _pairs("--norm-option", MODEL, "norm")] = None,
     widths: Annotated[
         str | None, _text("--widths", MODEL, "Hidden layer sizes, such as 256,256.", metavar="N,…")
     ] = None,
@@ -191,6 +192,7 @@ def train(
             "surrogate": surrogate,
             "activation_surrogate": activation_surrogate,
             "norm": norm,
+            "norm_options": parse_options("--norm-option", norm_option),
             "widths": None if widths is None else _parse_widths(widths),
             "width_factor": width_factor,
             "dropout": dropout,

@@ -8,8 +8,6 @@ step is one elementwise operation that cannot be contracted into a fused multipl
 from __future__ import annotations
 
 import inspect
-import types
-import typing
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -23,6 +21,7 @@ from bnncli.norms.homeostatic import (
     SimpleCentering,
 )
 from bnncli.norms.normalized import BatchNorm, RMSNorm
+from bnncli.options import check_options, options_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,35 +52,21 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
 }
 # These leave the spread of their input as it is, so a sum of ±1 products needs a scale elsewhere.
 SHIFTS = frozenset({"none", "threshold", "mean-threshold", "centering"})
-GEOMETRY = ("num_features", "fan_in")  # what the network says, not the user
 
 
 def check_norm_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Give the options as the norm takes them; an unknown name or a wrong type is an error."""
     if name not in NORMS:
         raise unknown_name("norm", name, NORMS)
-    parameters = inspect.signature(NORMS[name], eval_str=True).parameters
-    known = [parameter for parameter in parameters if parameter not in GEOMETRY]
-    checked = {}
-    for option, value in options.items():
-        if option not in known:
-            takes = ", ".join(sorted(known)) or "none"
-            raise UsageError(f"norm {name} has no option {option!r}; its options are: {takes}")
-        checked[option] = _fit(value, parameters[option].annotation, f"norm {name}: {option}")
+    checked = check_options(f"norm {name}", NORMS[name], options)
+    for option, value in checked.items():
+        if options_of(NORMS[name])[option] is not None:
+            continue
+        # Numbers whose default follows from another option, such as the rule.
+        if type(value) not in {int, float}:
+            raise UsageError(f"norm {name}: option {option}={value!r}: expected float")
+        checked[option] = float(value)
     return checked
-
-
-def _fit(value: Any, annotation: Any, what: str) -> Any:
-    """Check a scalar against a parameter's type; an integer may stand for a float."""
-    union = isinstance(annotation, types.UnionType)
-    kinds = [
-        k for k in (typing.get_args(annotation) if union else (annotation,)) if k is not type(None)
-    ]
-    if type(value) in kinds:
-        return value
-    if float in kinds and type(value) is int:
-        return float(value)
-    raise UsageError(f"{what}={value!r} given, expected {' or '.join(k.__name__ for k in kinds)}")
 
 
 def make_norm(

@@ -53,6 +53,32 @@ def _hold(owner: nn.Module, name: str, values: Tensor, *, learned: bool) -> None
         owner.register_buffer(name, values)
 
 
+class _CenterGradient(torch.autograd.Function):
+    """Pass values unchanged, and the gradient less its mean per channel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        return grads[0] - per_channel(channel_mean(grads[0]), grads[0])
+
+
+def center_gradient(x: Tensor) -> Tensor:
+    """Give x, with a gradient that no longer asks for another mean of a channel.
+
+    A threshold that follows the mean takes back whatever mean the weights reach; left to itself,
+    the gradient asks again in each step and drives the weights of an output to one sign. BatchNorm
+    has this term because it differentiates its mean.
+
+    Shape: (batch, channels, ...) -> the same.
+    """
+    # torch leaves Function.apply untyped.
+    out: Tensor = _CenterGradient.apply(x)  # type: ignore[no-untyped-call]
+    return out
+
+
 class HomeostaticThreshold(nn.Module):
     """Subtract a threshold that rises while a channel is active more than half of the time.
 
@@ -63,7 +89,8 @@ class HomeostaticThreshold(nn.Module):
     - rule ``sign``: s = mean of y, step = eta · sign(a), none at a = 0.
 
     ``limit`` 0 is no limit. ``start`` is a before the first batch, ``threshold_std`` the spread of
-    the first thresholds; with ``learn_threshold`` the optimizer moves t too. No division by data.
+    the first thresholds; with ``learn_threshold`` the optimizer moves t too, and with
+    ``centered_gradient``, our repair, dL/dx is dL/dy less its mean per channel. No division by data.
     Source: github.com/leo-gan/binary-optimizers; defaults from its package (alpha .2, eta .1, limit
     .5), MeanMatchingThreshold (eta .2 on each batch) and v9B (alpha .1, eta .005).
 
@@ -85,6 +112,7 @@ class HomeostaticThreshold(nn.Module):
         start: float | None = None,
         threshold_std: float = 0.0,
         learn_threshold: bool = True,
+        centered_gradient: bool = False,
     ) -> None:
         super().__init__()
         if rule not in RULES:
@@ -92,6 +120,7 @@ class HomeostaticThreshold(nn.Module):
         usual = RULES[rule]
         self.num_features = num_features
         self.rule = rule
+        self.centered_gradient = centered_gradient
         self.alpha = usual.alpha if alpha is None else alpha
         self.eta = usual.eta if eta is None else eta
         self.target = target
@@ -117,6 +146,8 @@ class HomeostaticThreshold(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Subtract the threshold, then let it follow what came out."""
+        if self.centered_gradient:
+            x = center_gradient(x)
         out = x - per_channel(self.threshold, x)
         if self.training:
             self._follow(out)
@@ -148,7 +179,8 @@ class MeanMatchingThreshold(HomeostaticThreshold):
     """Subtract a threshold that follows the mean of its channel: t ← t + eta · mean(y).
 
     y = x - t with the old t. It is HomeostaticThreshold with the rule ``mean``: alpha 1, the
-    published form, looks at one batch; a smaller alpha averages over batches. No division by data.
+    published form, looks at one batch; a smaller alpha averages over batches. With
+    ``centered_gradient``, our repair, dL/dx is less its mean per channel. No division by data.
     Source: github.com/leo-gan/binary-optimizers (MeanMatchingThreshold); eta .2 is from there.
 
     Shape: (batch, channels, ...) -> the same.
@@ -163,6 +195,7 @@ class MeanMatchingThreshold(HomeostaticThreshold):
         limit: float = NO_LIMIT,
         threshold_std: float = 0.0,
         learn_threshold: bool = True,
+        centered_gradient: bool = False,
     ) -> None:
         super().__init__(
             num_features,
@@ -172,6 +205,7 @@ class MeanMatchingThreshold(HomeostaticThreshold):
             limit=limit,
             threshold_std=threshold_std,
             learn_threshold=learn_threshold,
+            centered_gradient=centered_gradient,
         )
 
 
@@ -236,7 +270,8 @@ class HomeostaticScaleShift(nn.Module):
     - ``frozen``: what it was at the start;
     - ``power-of-two``: 2^round(e) with e learned, so a step is a factor and the product is a shift.
 
-    ``gain_init`` None is 1/√fan_in (v14 on), a constant; v13 has 1. No division by data.
+    ``gain_init`` None is 1/√fan_in (v14 on), a constant; v13 has 1. With ``centered_gradient``, our
+    repair, dL/dx is less its mean per channel. No division by data.
     Source: github.com/leo-gan/binary-optimizers; eta .1 is that of v15 on, v13 and v14 anneal from .1
     to .01.
 
@@ -258,6 +293,7 @@ class HomeostaticScaleShift(nn.Module):
         eta_end: float = 0.01,
         anneal_steps: int = 0,
         learn_threshold: bool = True,
+        centered_gradient: bool = False,
     ) -> None:
         super().__init__()
         if gain not in GAINS:
@@ -270,6 +306,7 @@ class HomeostaticScaleShift(nn.Module):
         _require(anneal_steps >= 0, self, f"anneal_steps={anneal_steps}", "0 (fixed eta) or more")
         self.num_features = num_features
         self.gain_kind = gain
+        self.centered_gradient = centered_gradient
         _hold(self, "threshold", torch.zeros(num_features), learned=learn_threshold)
         first = torch.full((num_features,), float(gain_init))
         if gain == "power-of-two":
@@ -295,6 +332,8 @@ class HomeostaticScaleShift(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Shift and scale, then let the threshold follow what came out."""
         gain, offset = self.gain_and_offset()
+        if self.centered_gradient:
+            x = center_gradient(x)
         out = (x * per_channel(gain, x)).add(per_channel(offset, x))
         if self.training:
             self._follow(out)

@@ -34,6 +34,7 @@ class ModelSettings:
     surrogate: str | None = None
     activation_surrogate: str | None = None
     norm: str | None = None
+    norm_options: Options | None = None
     widths: tuple[int, ...] | None = None
     width_factor: float | None = None
     dropout: float | None = None

@@ -17,6 +17,7 @@ from bnncli.data.augment import parse_augment
 from bnncli.errors import BnnError, UsageError, unknown_name
 from bnncli.layers import Pixels
 from bnncli.models import Quantization, build_model, find_arch
+from bnncli.norms import SHIFTS
 from bnncli.optim import find_optimizer, make_optimizer
 from bnncli.training.evaluate import accuracy
 from bnncli.training.limits import check_ranges
@@ -63,7 +64,7 @@ def resolve(settings: Settings) -> Settings:
         given["weights"] = own
         defaults.pop("scale", None)
     merged: dict[str, Any] = {**defaults, **given}
-    if merged.get("norm") == "none" and merged["weights"] != "float":
+    if merged.get("norm") in SHIFTS and merged["weights"] != "float":
         # Nothing else would bring a sum of ±1 products back to unit variance.
         merged.setdefault("scale", "fan-in")
     return dataclasses.replace(settings, model=dataclasses.replace(settings.model, **merged))
