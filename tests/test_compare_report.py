@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import itertools
 import json
@@ -49,6 +50,12 @@ def mixed():
             row["flip_rate"] = 0.0
     lines = [failed("broken", 0, "diverged <b>; lower the lr"), failed(LONG, 9)]
     return compared([*good, *stuck, *lines], {ODD: "94.36 ± 0.76", LONG: "~.9"})
+
+
+@functools.cache
+def drawn_mixed():
+    """Draw the mixed comparison once."""
+    return draw(mixed(), analyze(mixed()))
 
 
 def printed(comparison, width):
@@ -127,7 +134,7 @@ def test_methods_csv_and_json_hold_the_same_numbers():
     assert plain["sentences"]
 
 
-@pytest.mark.parametrize("n", [1, 2, 8, 9, 30])
+@pytest.mark.parametrize("n", [2, 8, 30])
 def test_figures_name_every_method(n):
     comparison = many(n)
     drawn = {figure.name: figure for figure in draw(comparison, analyze(comparison))}
@@ -147,8 +154,7 @@ def test_figures_name_every_method(n):
 
 
 def test_figures_keep_odd_and_long_names_whole():
-    comparison = mixed()
-    for figure in draw(comparison, analyze(comparison)):
+    for figure in drawn_mixed():
         words = " ".join(filter(None, texts(figure.svg)))
         assert " ".join(LONG.split()) in words
         assert ODD in words
@@ -284,14 +290,14 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def page_of(comparison):
-    analyses = analyze(comparison)
-    text = html(comparison, analyses, draw(comparison, analyses))
+def page_of_mixed():
+    comparison = mixed()
+    text = html(comparison, analyze(comparison), drawn_mixed())
     return text, Page(text)
 
 
 def test_a_page_refers_to_nothing_outside_and_ids_do_not_clash():
-    text, page = page_of(mixed())
+    text, page = page_of_mixed()
     assert page.open == []
     assert page.tags.count("svg") == len(FIGURES)
     assert len(page.ids) == len(set(page.ids))
@@ -303,7 +309,7 @@ def test_a_page_refers_to_nothing_outside_and_ids_do_not_clash():
 
 
 def test_a_page_escapes_what_it_is_given():
-    text, page = page_of(mixed())
+    text, page = page_of_mixed()
     assert page.tags.count("script") == 1
     assert "<script>alert" not in text
     assert page.words.count(ODD) >= 3
@@ -312,7 +318,7 @@ def test_a_page_escapes_what_it_is_given():
 
 def test_a_page_says_everything():
     comparison = mixed()
-    text, page = page_of(comparison)
+    text, page = page_of_mixed()
     words = " ".join(page.words)
     for part in to_dict(comparison)["sentences"]:
         assert part in words
@@ -326,14 +332,15 @@ def test_a_page_says_everything():
 
 
 def test_a_page_of_nothing_says_so():
-    text, page = page_of(compared([failed("a", 0)]))
+    text = html(compared([failed("a", 0)]), (), ())
+    page = Page(text)
     assert page.open == []
     assert "svg" not in page.tags
     assert "a, mnist, seed 0: failed" in text
 
 
 def test_a_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
-    write_report(mixed(), tmp_path)
+    write_report(compared([]), tmp_path)
     before = (tmp_path / "report.html").read_bytes()
 
     def full(*_args):
@@ -341,6 +348,27 @@ def test_a_failed_write_leaves_the_old_report(tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", full)
     with pytest.raises(OSError, match="no space left"):
-        write_report(many(2), tmp_path)
+        write_report(compared([failed("a", 0)]), tmp_path)
     assert (tmp_path / "report.html").read_bytes() == before
     assert not list(tmp_path.rglob("*.part"))
+
+
+def test_an_axis_of_epochs_counts_in_whole_numbers():
+    comparison = compared([finished("a", 0, 0.9, epochs=1)])
+    drawn = {figure.name: figure for figure in draw(comparison, analyze(comparison))}
+    for name in ("epochs", "flips"):
+        words = texts(drawn[name].svg)
+        assert words[: words.index("epoch")] == ["1"]
+
+
+@settings(max_examples=15)
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=8), st.lists(st.floats(0, 100), max_size=4))
+def test_accuracy_axes_hold_their_points(points, extents):
+    with drawing.fixed_style():
+        axes = drawing.add_axes(drawing.new_figure(3, 3), 0.5, 0.5, 2, 2)
+        more = drawing.accuracy_scale(axes, "y", points, extents)
+        low, high = axes.get_ylim()
+    assert low <= min(points)
+    assert high >= max(points) or more  # an error of 0 has no logarithm
+    assert low < high < 103
+    assert low > -3 or more  # a little room below an error of 100, too

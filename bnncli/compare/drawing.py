@@ -214,7 +214,8 @@ def accuracy_scale(
         axis.set_major_formatter(FormatStrFormatter("%.4g"))
     else:
         low, high = _limits(points, extents, float, 0.5)
-        high = min(high, 100 + 0.02 * (100 - low))
+        edge = 0.02 * (high - low)
+        low, high = max(low, -edge), min(high, 100 + edge)
     getattr(axes, f"set_{which}lim")(low, high)
     return ", logarithmic in the error" if logarithmic else ""
 
@@ -227,11 +228,13 @@ def _limits(
 ) -> tuple[float, float]:
     inner = [forward(value) for value in points]
     low, high = min(inner), max(inner)
-    span = max(high - low, least)
+    lack = max(least - (high - low), 0.0) / 2
+    low, high = low - lack, high + lack
+    span = high - low
     outer = [forward(value) for value in extents] or inner
     low = max(min(*outer, low), low - span)
     high = min(max(*outer, high), high + span)
-    pad = 0.06 * max(high - low, least)
+    pad = 0.06 * (high - low)
     return low - pad, high + pad
 
 
@@ -256,8 +259,9 @@ def log_scale(axes: Any, which: str, values: Sequence[float], zero: float | None
 
     getattr(axes, f"set_{which}scale")("log")
     low, high = min(values), max(values)
-    if high / low < 2:
-        low, high = low / 1.5, high * 1.5
+    if high / low < 4:  # a range of 4.8 holds two ticks or more
+        middle = math.sqrt(low * high)
+        low, high = middle / 2.2, middle * 2.2
     edge = (high / low) ** 0.05
     low, high = low / edge, high * edge
     ticks = log_ticks(low, high)

@@ -299,8 +299,11 @@ def _epoch_axis(axes: Any, curves: list[Curve]) -> None:
     from matplotlib.ticker import MaxNLocator
 
     last = max(curve.epochs[-1] for curve in curves)
-    axes.set_xlim(1 - 0.03 * last, last * 1.03)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10]))
+    margin = max(0.3, 0.03 * last)
+    axes.set_xlim(1 - margin, last + margin)
+    axes.xaxis.set_major_locator(
+        MaxNLocator(integer=True, nbins=6, steps=[1, 2, 5, 10], min_n_ticks=1)
+    )
 
 
 @dataclass(frozen=True)
