@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def weight_codes(model: nn.Module) -> dict[str, Tensor]:
     """Give the codes of every quantized weight, rounded as in evaluation, on the CPU."""
     with evaluation(model):
-        return {name: q.codes(w).codes.cpu() for name, w, q in quantized_weights(model)}
+        return {name: q.codes(w).codes.cpu().clone() for name, w, q in quantized_weights(model)}
 
 
 def flip_rate(before: dict[str, Tensor], after: dict[str, Tensor]) -> float:

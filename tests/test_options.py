@@ -1,0 +1,56 @@
+"""Options of registered things: names and types are checked, integers may stand for reals."""
+
+from __future__ import annotations
+
+import pytest
+
+from bnncli.cli.train import parse_options
+from bnncli.errors import UsageError
+from bnncli.options import check_options, options_of
+from bnncli.training.config import Settings
+from bnncli.training.experiment import resolve
+
+
+def thing(size, *, rate: float = 0.5, count: int = 3, name: str = "a", on: bool = False):
+    return size, rate, count, name, on
+
+
+def test_options_are_keyword_only_parameters_with_a_default():
+    assert options_of(thing) == {"rate": 0.5, "count": 3, "name": "a", "on": False}
+
+
+def test_an_integer_becomes_a_real_number_and_nothing_else_is_converted():
+    assert check_options("x", thing, {"rate": 2, "count": 4}) == {"rate": 2.0, "count": 4}
+    assert isinstance(check_options("x", thing, {"rate": 2})["rate"], float)
+    for wrong in ({"count": 1.5}, {"name": 1}, {"on": 1}, {"count": True}):
+        with pytest.raises(UsageError, match="expected"):
+            check_options("x", thing, wrong)
+
+
+def test_an_unknown_option_names_the_known_ones():
+    with pytest.raises(UsageError, match=r"x has no option 'rat'; its options are: count, name"):
+        check_options("x", thing, {"rat": 1})
+
+
+def test_options_from_the_command_line_are_toml_values_or_text():
+    pairs = ["a=1", "b=0.5", "c=true", "d=majority", 'e="7"']
+    expected = {"a": 1, "b": 0.5, "c": True, "d": "majority", "e": "7"}
+    assert parse_options("--x", pairs) == expected
+    for wrong in ("a", "=1", "a="):
+        with pytest.raises(UsageError, match="expected NAME=VALUE"):
+            parse_options("--x", [wrong])
+
+
+def test_options_are_laid_over_one_another_and_kept_in_toml():
+    base = Settings().updated({"train": {"optimizer_options": {"threshold": 1e-7}}})
+    both = base.updated({"train": {"optimizer_options": {"momentum": 0.5}}})
+    assert both.train.optimizer_options == {"threshold": 1e-7, "momentum": 0.5}
+    assert "[train.optimizer_options]" in both.to_toml()
+
+
+def test_an_optimizer_without_latents_brings_its_weights():
+    given = {"model": {"arch": "bitconv"}, "train": {"optimizer": "bop"}}
+    settings = resolve(Settings().updated(given))
+    assert (settings.model.weights, settings.model.scale) == ("bits", None)
+    asked = {"model": {"weights": "ternary"}, "train": {"optimizer": "bop"}}
+    assert resolve(Settings().updated(asked)).model.weights == "ternary"  # refused when built
