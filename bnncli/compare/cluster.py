@@ -20,6 +20,10 @@ def missing_package(engine: str) -> BnnError:
     )
 
 
+AT_LEAST = 2
+"""Joblib would do what is for one job in this process."""
+
+
 def _dask_backend(client: Any) -> Any:
     from joblib._dask import DaskDistributedBackend
 
@@ -28,6 +32,10 @@ def _dask_backend(client: Any) -> Any:
 
     class Backend(DaskDistributedBackend):  # type: ignore[misc]
         """Joblib's backend, which of itself never hears of a task whose workers were killed."""
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            # While a worker that was killed starts again, there are fewer, or none.
+            return max(AT_LEAST, len(self.client.ncores()))
 
         def submit(self, func: Any, callback: Callable[[Any], None]) -> Any:
             future: Future[Any] = super().submit(func, callback)
@@ -100,7 +108,7 @@ def ray_pool(address: str) -> Iterator[JoblibPool]:
             f"--scheduler {address}: no Ray cluster answers there; start one with: ray start --head"
         ) from error
     register_ray()
-    jobs = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    jobs = max(AT_LEAST, int(ray.cluster_resources().get("CPU", 1)))
     try:
         with joblib.parallel_config(backend="ray", n_jobs=jobs):
             yield JoblibPool(jobs, (ray.exceptions.RayError,), streams=False)

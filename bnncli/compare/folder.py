@@ -39,7 +39,7 @@ class Folder:
         if not self.path.is_dir():
             raise BnnError(f"{self.path}: not a folder; give another --output")
         if not self.matrix_file.exists():
-            if any(self.path.iterdir()):
+            if any(not entry.name.startswith(".") for entry in self.path.iterdir()):
                 raise BnnError(
                     f"{self.path}: holds files, but no comparison; give another --output, or "
                     f"--force to write there"
