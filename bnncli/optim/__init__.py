@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import UsageError, unknown_name
-from bnncli.optim import flipping, gradient, voting
+from bnncli.optim import flipping, gradient, populations, voting
 from bnncli.optim.combined import Combined
 from bnncli.optim.groups import ParameterGroups, claim_once, group_parameters
 from bnncli.optim.latent_clip import clip_latent
 from bnncli.optim.registry import EVERYTHING, LATENT, OPTIMIZERS, STORED, OptimizerPreset
+from bnncli.optim.rules import reachable
 from bnncli.options import check_options
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ __all__ = [
     "gradient",
     "group_parameters",
     "make_optimizer",
+    "populations",
+    "reachable",
     "voting",
 ]
 

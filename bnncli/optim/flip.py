@@ -70,14 +70,16 @@ class Flip(KeepsTypes):
         """Move one weight tensor."""
         assert parameter.grad is not None
         store, state = self.stores[parameter], self.state[parameter]
-        score = self.score.update(state, parameter.grad, group["lr"])
-        context = Context(store.signs(), state, group["lr"], group["progress"], store.grid.n_levels)
+        lr = group["lr"]
+        score = self.score.update(state, parameter.grad, lr)
+        first_lr = group.get("initial_lr", lr)
+        context = Context(store, state, lr, first_lr, group["progress"])
         decision = self.rule.decide(score, context)
         moved = self._move(store, score, decision)
         if self.mutation > 0:
             store.disturb(self.mutation)
         fired = moved if decision.fired is None else decision.fired
-        self.score.settle(state, fired, store.signs())
+        self.score.settle(state, fired, decision.rest)
 
     @staticmethod
     def _move(store: StoredQuantizer, score: Tensor, decision: Decision) -> Tensor:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bnncli.optim.flip import KeepsTypes
+from bnncli.optim.thresholds import Theta, as_theta
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 
 class Gate(Protocol):
-    """Who may step: a mask or a factor for each weight, or None for all."""
+    """Who may step: a mask or a factor for each weight, or None for all.
+
+    A score that resets does so where a mask (bool) is open.
+    """
 
     def start(self, weight: Tensor) -> State:
         """Give the gate's own state before the first step."""
@@ -77,6 +81,60 @@ class AboveAverage:
         return size > self.kappa * scale
 
 
+@dataclass(frozen=True)
+class Fires:
+    """Let weights step whose |m| > θ."""
+
+    theta: float | Theta
+
+    def start(self, weight: Tensor) -> State:
+        """Give the threshold's state."""
+        return as_theta(self.theta).start(weight)
+
+    def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
+        """Compare, then let the threshold adapt."""
+        theta = as_theta(self.theta)
+        fired = score.abs() > theta.value(state, progress)
+        theta.adapt(state, fired)
+        return fired
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Let a random share d of the weights with |m| > ``confidence`` step, by 1 / d instead of 1.
+
+    d = ``first`` for the share ``hold`` of the run, then falls along a line to ``last``. ``biased``
+    draws a weight with probability clamp(d · |m| / mean|m|, 0, 1) instead of d.
+    """
+
+    first: float
+    last: float
+    hold: float
+    biased: bool
+    confidence: float
+
+    def start(self, weight: Tensor) -> State:
+        """Give nothing."""
+        return {}
+
+    def density(self, progress: float) -> float:
+        """Give d."""
+        if progress < self.hold or self.hold >= 1:
+            return self.first
+        return self.first + (self.last - self.first) * (progress - self.hold) / (1 - self.hold)
+
+    def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
+        """Draw."""
+        density, size = self.density(progress), score.abs()
+        chosen = size > self.confidence
+        if self.biased:
+            chance = size.mul_(density / size.mean().clamp_(min=1e-12))
+            chosen.logical_and_(torch.rand_like(chance) < chance)
+        elif density < 1:
+            chosen.logical_and_(torch.rand_like(size) < density)
+        return chosen * (1 / density)
+
+
 class Move(Protocol):
     """How a latent goes where its score points."""
 
@@ -96,15 +154,29 @@ class SignStep:
 
 @dataclass(frozen=True)
 class Pull:
-    """Pull: p ← p + push · (-sign m - p), where the gate is open; ``push`` None is the rate."""
+    """Pull: p ← p + push · (-sign m - p), where the gate is open."""
 
-    push: float | None = None
+    push: float
 
     def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
         """Pull."""
-        push = lr if self.push is None else self.push
-        by = (score.sign() + p) * -push
-        p.add_(by if gate is None else by * gate)
+        by = score.sign().add_(p)
+        p.sub_(by if gate is None else by * gate, alpha=self.push)
+
+
+@dataclass(frozen=True)
+class Approach:
+    """Approach: p ← p + share · (-lr · sign m - p), where the gate is open."""
+
+    share: float
+
+    def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
+        """Approach."""
+        goal = score.sign().mul_(-lr)
+        if gate is None:
+            p.lerp_(goal, self.share)
+        else:
+            p.add_((goal - p) * gate, alpha=self.share)
 
 
 class LatentSign(KeepsTypes):
@@ -137,5 +209,7 @@ class LatentSign(KeepsTypes):
         score = self.score.update(state, grad, group["lr"])
         gate = self.gate.open(score, state, group["progress"])
         self.move.apply(parameter, score, gate, group["lr"])
+        if gate is not None and gate.dtype == torch.bool:
+            self.score.settle(state, gate, None)
         if self.clip > 0:
             parameter.clamp_(-self.clip, self.clip)
