@@ -73,6 +73,30 @@ def unpack_signs(words: NDArray[np.uint64], n_bits: int) -> NDArray[np.float32]:
     return np.where(unpack_bits(words, n_bits), np.float32(-1), np.float32(1))
 
 
+def planes_for(n_values: int) -> int:
+    """Count the bits of an integer below ``n_values``."""
+    return (n_values - 1).bit_length()
+
+
+def pack_integers(values: NDArray[np.int64], n_values: int) -> NDArray[np.uint64]:
+    """Pack integers of 0 to n_values - 1 along the last axis, a plane for each bit, lowest first.
+
+    Shape: (..., n) -> (planes_for(n_values), ..., words_for(n)).
+    """
+    return np.stack([pack_bits(values >> i & 1 != 0) for i in range(planes_for(n_values))])
+
+
+def unpack_integers(planes: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
+    """Undo :func:`pack_integers`.
+
+    Shape: (planes, ..., words_for(n)) -> (..., n).
+    """
+    total = np.zeros((*planes.shape[1:-1], n), dtype=np.int64)
+    for i, plane in enumerate(planes):
+        total += unpack_bits(plane, n).astype(np.int64) << i
+    return total
+
+
 def xor_popcount(a: NDArray[np.uint64], b: NDArray[np.uint64]) -> NDArray[np.int32]:
     """Count differing bits along the last axis: popcount(a ^ b).
 

@@ -79,19 +79,23 @@ def sampled_model(model: nn.Sequential, seed: int) -> nn.Sequential:
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight, quantizer in quantized_weights(sampled):
-            codes = quantizer.codes(weight, generator)
-            weight.copy_(quantizer.levels(*codes))
-            fixed = Quantizer(
-                quantizer.grid, scale=FixedScale(codes.scale), surrogate=quantizer.surrogate
-            )
+            if quantizer.adopts:  # its weights are codes already
+                continue
+            scale = FixedScale(quantizer.scale(weight))
+            weight.copy_(quantizer.levels(*quantizer.codes(weight, generator)))
+            fixed = Quantizer(quantizer.grid, scale=scale, surrogate=quantizer.surrogate)
             sampled.get_submodule(name.removesuffix(".weight")).weight_quantizer = fixed
     return sampled
 
 
 def float_bytes(model: nn.Module) -> int:
-    """Count the bytes of all parameters and real buffers at 4 bytes a number."""
+    """Count the bytes of all weights, other parameters and real buffers at 4 bytes a number.
+
+    However many agents stand behind a weight, the float network has one number there.
+    """
+    weights = {id(w): q.codes(w).codes for _, w, q in quantized_weights(model)}
     tensors = [*model.parameters(), *model.buffers()]
-    return 4 * sum(t.numel() for t in tensors if t.is_floating_point())
+    return 4 * sum(weights.get(id(t), t).numel() for t in tensors if t.is_floating_point())
 
 
 @dataclass

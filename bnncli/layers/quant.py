@@ -5,24 +5,17 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnncli.errors import UsageError
 from bnncli.norms import per_channel
-from bnncli.quantizers.stored import StoredQuantizer, port
+from bnncli.quantizers.stored import StoredQuantizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bnncli.quantizers import Quantizer
-
-
-def _device(layer: _Quantized) -> torch.device:
-    """Give the device of a layer's stored weights."""
-    assert layer.weight_quantizer is not None
-    return next(layer.weight_quantizer.buffers()).device
 
 
 def _affine(out: Tensor, scale: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -41,34 +34,43 @@ class _Quantized(nn.Module):
 
     weight: Tensor
     weight_quantizer: Quantizer | None
+    input_quantizer: Quantizer | None
 
     def _adopt(self) -> None:
+        if self.input_quantizer is not None and self.input_quantizer.adopts:
+            raise UsageError(
+                f"{type(self.input_quantizer).__name__} keeps weights and cannot quantize "
+                f"activations; give --activations binary, ternary or float"
+            )
         if self.weight_quantizer is not None:
             assert isinstance(self.weight, nn.Parameter)
             self.weight = self.weight_quantizer.adopt(self.weight)
 
-    @property
-    def stored(self) -> bool:
-        """Tell whether the weights are integers without a latent."""
-        return isinstance(self.weight_quantizer, StoredQuantizer)
-
     @contextmanager
     def _without_port(self) -> Iterator[None]:
-        weight = self._parameters.pop("weight") if self.stored else None
+        """Hide the port; it keeps its identity, by which an optimizer knows it."""
+        weight = self._parameters["weight"]
+        hidden = isinstance(self.weight_quantizer, StoredQuantizer)
+        if hidden:
+            self._parameters["weight"] = None
         try:
             yield
         finally:
-            if weight is not None:
-                self._parameters["weight"] = port(weight.shape, _device(self))
+            self._parameters["weight"] = weight
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         with self._without_port():
-            return super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+            super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        if isinstance(self.weight_quantizer, StoredQuantizer):
+            weight, grad = self.weight, self.weight.grad
+            weight.grad = None
+            weight.data = fn(weight.detach().as_strided((), ())).expand(weight.shape)
+            weight.grad = None if grad is None else fn(grad)
+        return self
 
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        super()._save_to_state_dict(destination, prefix, keep_vars)
-        if self.stored:
-            del destination[f"{prefix}weight"]
+    def _save_to_state_dict(self, *args: Any) -> None:
+        with self._without_port():
+            super()._save_to_state_dict(*args)
 
     def _load_from_state_dict(self, *args: Any) -> None:
         with self._without_port():

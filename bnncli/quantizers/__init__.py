@@ -9,9 +9,9 @@ from bnncli.errors import UsageError, unknown_name
 from bnncli.options import check_options
 from bnncli.quantizers.base import Codes, PackedCodes, Quantizer, soft_form
 from bnncli.quantizers.grids import BinaryGrid, TernaryGrid, UniformGrid
-from bnncli.quantizers.scales import SCALES, FanIn, Scale, make_scale
+from bnncli.quantizers.scales import SCALES, FanIn, Scale, constant_scale, make_scale
 from bnncli.quantizers.stored import BitQuantizer, RegisterQuantizer, StoredQuantizer
-from bnncli.quantizers.surrogates import SURROGATES, Surrogate, make_surrogate
+from bnncli.quantizers.surrogates import SURROGATES, Identity, Surrogate, make_surrogate
 from bnncli.quantizers.swarm import (
     FloatSwarm,
     Int8Population,
@@ -68,24 +68,36 @@ def _ternary(scale: Scale, surrogate: Surrogate) -> Quantizer:
 
 
 def _bits(scale: Scale, surrogate: Surrogate) -> Quantizer:
-    return BitQuantizer(scale, surrogate)
+    _check_no_latent("bits", surrogate)
+    return BitQuantizer(scale)
 
 
 def _register(scale: Scale, surrogate: Surrogate, *, bits: int = 16) -> Quantizer:
     if not 1 <= bits <= 16:
         raise UsageError(f"register bits={bits}: expected 1 to 16")
-    return RegisterQuantizer(2**bits, scale, surrogate)
+    _check_no_latent("register", surrogate)
+    return RegisterQuantizer(2**bits, scale)
 
 
 def _ternary_register(scale: Scale, surrogate: Surrogate, *, trits: int = 10) -> Quantizer:
     if not 1 <= trits <= 10:
         raise UsageError(f"ternary-register trits={trits}: expected 1 to 10")
-    return RegisterQuantizer(3**trits, scale, surrogate)
+    _check_no_latent("ternary-register", surrogate)
+    return RegisterQuantizer(3**trits, scale)
+
+
+def _check_no_latent(name: str, surrogate: Surrogate) -> None:
+    """Refuse a surrogate, the derivative at a latent, where no weight has one."""
+    if surrogate != Identity():
+        raise UsageError(
+            f"weights {name} have no latent for a surrogate gradient; give --surrogate identity"
+        )
 
 
 def _readout(scale: Scale, readout: str, size: int, tie: int) -> tuple[Readout, Scale]:
     """Σ / sqrt(fan_in) is the mean of the votes with a scale of S / sqrt(fan_in)."""
     if readout == "log-scaled":
+        constant_scale(scale, "the log-scaled readout has its own")
         return make_readout("analog", size, tie), FanIn(float(size))
     return make_readout(readout, size, tie), scale
 
@@ -99,6 +111,7 @@ def _swarm(
     tie: int = 1,
     storage: str = "packed",
 ) -> Quantizer:
+    _check_no_latent("swarm", surrogate)
     kinds = {"packed": PackedPopulation, "int8": Int8Population}
     if storage not in kinds:
         raise unknown_name("swarm storage", storage, kinds)
@@ -114,6 +127,7 @@ def _swarm_float(
     tie: int = 1,
     proxy: bool = True,
 ) -> Quantizer:
+    _check_no_latent("swarm-float", surrogate)
     return FloatSwarm(*_readout(scale, readout, size, tie), proxy=proxy)
 
 

@@ -82,13 +82,15 @@ def _quantize(w: Tensor, quantizer: Quantizer, scale: Tensor | None, *, apart: b
 class Quantizer(nn.Module):
     """Map real numbers to scaled grid values, with a surrogate gradient on the way back.
 
-    levels = scale(w) · grid(w / scale(w));   dL/dw := surrogate.backward(dL/dlevels, w)
+    levels = s · value(w / s), s = scale(w) · step of the grid;   dL/dw := surrogate.backward(dL/dlevels, w)
 
     ``stochastic`` rounds at random while training (torch's default generator, which a run seeds
     before each step) and to the nearest value in evaluation. The scale is a constant to autograd.
 
     Shape: (...) -> (...).
     """
+
+    adopts = False  # whether adopt() keeps something else than real numbers, one for each weight
 
     def __init__(
         self,
@@ -115,8 +117,11 @@ class Quantizer(nn.Module):
         return weight
 
     def scale_of(self, w: Tensor) -> Tensor | None:
-        """Give the scale for a latent, None for 1."""
-        return self.scale(w)
+        """Give the factor between grid values and levels, None for 1."""
+        scale, step = self.scale(w), self.grid.step
+        if step == 1:
+            return scale
+        return w.new_tensor(step) if scale is None else scale * step
 
     def relaxed(self, w: Tensor) -> Tensor:
         """Give the soft form: the function whose slope the surrogate gradient is."""

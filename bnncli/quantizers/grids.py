@@ -20,10 +20,12 @@ class Grid(Protocol):
     """A finite set of values, coded as small integers.
 
     ``noise`` is None for rounding to the nearest value, or uniform numbers in [0, 1) of the shape
-    of ``x`` for stochastic rounding, which is unbiased inside the grid's range.
+    of ``x`` for stochastic rounding, which is unbiased inside the grid's range. Values are integers;
+    levels are ``step`` times them, so that a layer can sum integers and scale the sum.
     """
 
     n_levels: int
+    step: float
     scale_invariant: bool  # codes(x) == codes(x / s) for every s > 0
 
     def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -33,7 +35,7 @@ class Grid(Protocol):
         """
 
     def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """Give the value of each code.
+        """Give the value of each code, an integer.
 
         Shape: (...) -> (...).
         """
@@ -70,6 +72,7 @@ class BinaryGrid:
     """
 
     n_levels = 2
+    step = 1.0
     scale_invariant = True
 
     def _sign(self, x: Tensor, noise: Tensor | None, out: Tensor) -> Tensor:
@@ -108,6 +111,7 @@ class TernaryGrid:
     """
 
     n_levels = 3
+    step = 1.0
     scale_invariant = False
 
     def round(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -137,9 +141,9 @@ class TernaryGrid:
 class UniformGrid:
     """Levels at equal distances from -1 to +1, both included: 2^n, 3^n or S + 1 of them.
 
-    Code c stands for c / h with h = (levels - 1) / 2 for an odd number of levels, and for
-    (2c + 1) / (levels - 1) for an even one, which has no zero. Packed as one plane of words for
-    each bit of c - lowest.
+    An odd number of levels has the values c = -h … h and the step 1/h, h = (levels - 1) / 2. An even
+    one has no zero: the odd values 2c + 1 and the step 1 / (levels - 1). Packed as one plane of words
+    for each bit of c - lowest.
     """
 
     scale_invariant = False
@@ -151,40 +155,28 @@ class UniformGrid:
         self.even = 1 - n_levels % 2
         self.lowest = -(n_levels // 2)
         self.highest = (n_levels - 1) // 2
+        self.step = 1 / (n_levels - 1) if self.even else 1 / self.highest
         self.dtype = torch.int8 if n_levels <= 2**8 else torch.int16
 
     def encode(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Give the nearest code, or the one below x + noise; NaN becomes 0."""
-        position = (x.float() * (self.n_levels - 1) - self.even) / 2
+        """Give the code of the nearest value, or of the one below x + noise; NaN becomes 0."""
+        position = (x.float() - 1) / 2 if self.even else x.float()
         near = position.round() if noise is None else torch.floor(position + noise)
         return near.nan_to_num_(0.0).clamp_(self.lowest, self.highest).to(self.dtype)
 
     def decode(self, codes: Tensor, dtype: torch.dtype) -> Tensor:
-        """Give the value of each code, rounded once."""
-        whole = codes.to(torch.float32)
-        if self.even:
-            whole = whole.mul(2).add_(1)
-            return (whole / (self.n_levels - 1)).to(dtype)
-        return (whole / self.highest).to(dtype)
+        """Give c, or 2c + 1."""
+        return codes.to(dtype).mul_(2).add_(1) if self.even else codes.to(dtype)
 
     def round(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Give the level next to x."""
+        """Give the value next to x."""
         return self.decode(self.encode(x, noise), x.dtype)
 
-    @property
-    def n_planes(self) -> int:
-        """Give the number of bits of a packed code."""
-        return (self.n_levels - 1).bit_length()
-
     def pack(self, codes: NDArray[np.signedinteger[Any]]) -> NDArray[np.uint64]:
-        """Pack each bit of c - lowest into a plane, the lowest first."""
-        offset = codes.astype(np.int64) - self.lowest
-        return np.stack([bits.pack_bits(offset >> i & 1 != 0) for i in range(self.n_planes)])
+        """Pack c - lowest."""
+        return bits.pack_integers(codes.astype(np.int64) - self.lowest, self.n_levels)
 
     def unpack(self, words: NDArray[np.uint64], n: int) -> NDArray[np.signedinteger[Any]]:
         """Add the planes up again."""
-        offset = sum(
-            bits.unpack_bits(plane, n).astype(np.int64) << i for i, plane in enumerate(words)
-        )
-        code = np.asarray(offset) + self.lowest
-        return code.astype(np.int8 if self.dtype is torch.int8 else np.int16)
+        codes = bits.unpack_integers(words, n) + self.lowest
+        return codes.astype(np.int8 if self.dtype is torch.int8 else np.int16)

@@ -12,7 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from bnncli.errors import unknown_name
+from bnncli.errors import UsageError, unknown_name
 
 
 class Scale(Protocol):
@@ -73,6 +73,17 @@ class FanIn:
         """
         fan_in = latent[0].numel()
         return torch.tensor(self.factor * fan_in**-0.5, dtype=latent.dtype, device=latent.device)
+
+
+def constant_scale(scale: Scale, whose: str) -> Scale:
+    """Give a scale back; refuse one that is computed from real-valued weights, which are not there."""
+    if isinstance(scale, NoScale | FanIn):
+        return scale
+    name = next((name for name, known in SCALES.items() if known == scale), str(scale))
+    raise UsageError(
+        f"scale {name} is computed from real-valued weights, but {whose}; "
+        f"give --scale none or --scale fan-in"
+    )
 
 
 SCALES: dict[str, Scale] = {

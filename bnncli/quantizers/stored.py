@@ -2,58 +2,63 @@
 
 The layer's ``weight`` is then a *port*: a parameter of the weight's shape whose storage is a single
 number. It receives dL/dw, which an optimizer turns into moves of the codes (:meth:`move`).
+See ``book/decisions/stored-weights.md``.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from bnncli.errors import BnnError
 from bnncli.quantizers.base import Codes, Quantizer
 from bnncli.quantizers.grids import BinaryGrid, UniformGrid
-from bnncli.quantizers.scales import FanIn, NoScale, Scale
-from bnncli.quantizers.surrogates import Identity, Surrogate
+from bnncli.quantizers.scales import Scale, constant_scale
 
 if TYPE_CHECKING:
     from bnncli.quantizers.grids import Grid
 
 
-def port(shape: torch.Size, device: torch.device) -> nn.Parameter:
-    """Make a parameter of a shape that costs the storage of one number.
+class Port(nn.Parameter):
+    """A parameter whose elements are all one zero, also after a deep copy.
 
-    Shape: any; all elements are one zero.
+    Shape: any.
     """
-    return nn.Parameter(torch.zeros((), device=device).expand(shape))
+
+    def __deepcopy__(self, memo: Any) -> Port:
+        return port(self.shape, self)
+
+
+def port(shape: torch.Size, like: Tensor) -> Port:
+    """Make a port with the device and type of another tensor.
+
+    Shape: given.
+    """
+    return Port(torch.zeros((), dtype=like.dtype, device=like.device).expand(shape))
 
 
 class StoredQuantizer(Quantizer):
     """Keep codes in a buffer; ``forward`` gives their levels and passes the gradient to the port.
 
-    levels = scale · value(codes);   dL/dport := surrogate.backward(dL/dlevels)
+    levels = s · value(codes);   dL/dport := dL/dlevels
 
     Shape: (...) -> (...).
     """
 
+    adopts = True
     stores_weights = True  # its buffers are weights, to whoever counts bytes
     store: Tensor
 
-    def __init__(self, grid: Grid, scale: Scale, surrogate: Surrogate) -> None:
-        if not isinstance(scale, NoScale | FanIn):
-            raise BnnError(
-                f"scale {scale} needs real-valued latent weights, and these are stored as integers; "
-                f"give --scale none or fan-in"
-            )
-        super().__init__(grid, scale=scale, surrogate=surrogate)
+    def __init__(self, grid: Grid, scale: Scale) -> None:
+        super().__init__(grid, scale=constant_scale(scale, "stored weights are integers"))
 
     def adopt(self, weight: nn.Parameter) -> nn.Parameter:
         """Store the initial weights as codes; give the port."""
         with torch.no_grad():
             self.register_buffer("store", self.initial(weight.detach()))
-        return port(weight.shape, weight.device)
+        return port(weight.shape, weight)
 
     @abstractmethod
     def initial(self, weight: Tensor) -> Tensor:
@@ -61,7 +66,7 @@ class StoredQuantizer(Quantizer):
 
     @abstractmethod
     def stored_codes(self) -> Tensor:
-        """Give the codes of the weights now.
+        """Give the codes of the weights now; the caller does not write to them.
 
         Shape: that of the weight, integers.
         """
@@ -78,7 +83,7 @@ class StoredQuantizer(Quantizer):
 
     @abstractmethod
     def disturb(self, chance: float) -> None:
-        """Flip every stored bit with a chance, whatever the gradient says."""
+        """Move every weight or agent to its opposite with a chance, whatever the gradient says."""
 
     def signs(self) -> Tensor:
         """Give ±1 for each weight; what is zero counts as +1.
@@ -89,8 +94,8 @@ class StoredQuantizer(Quantizer):
         return torch.sub(torch.ones_like(signs), signs, alpha=2)
 
     def codes(self, w: Tensor, generator: torch.Generator | None = None) -> Codes:
-        """Give the stored codes; there is nothing to round."""
-        return Codes(self.stored_codes(), self.scale(w))
+        """Give a copy of the stored codes; there is nothing to round."""
+        return Codes(self.stored_codes().clone(), self.scale_of(w))
 
     def grid_values(self, w: Tensor, scale: Tensor | None) -> Tensor:
         """Give the values of the stored codes."""
@@ -109,11 +114,28 @@ def happens(chance: Tensor) -> Tensor:
     return chance if chance.dtype == torch.bool else torch.rand_like(chance) < chance
 
 
+def happens_anywhere(store: Tensor, chance: float) -> Tensor:
+    """Draw events of one chance for every element of a store.
+
+    Shape: (...) -> (...), bool.
+    """
+    return torch.rand(store.shape, device=store.device) < chance
+
+
+def negate(store: Tensor, where: Tensor) -> None:
+    """Change the sign of some int8 in place.
+
+    Shape: (...), (...) bool.
+    """
+    # store · (1 - 2 · where): a branch for each element would be slower.
+    store.mul_(where.to(torch.int8).mul_(-2).add_(1))
+
+
 class BitQuantizer(StoredQuantizer):
     """Store each weight as one sign in an int8."""
 
-    def __init__(self, scale: Scale, surrogate: Surrogate | None = None) -> None:
-        super().__init__(BinaryGrid(), scale, surrogate or Identity())
+    def __init__(self, scale: Scale) -> None:
+        super().__init__(BinaryGrid(), scale)
 
     def initial(self, weight: Tensor) -> Tensor:
         """Give the signs."""
@@ -126,14 +148,13 @@ class BitQuantizer(StoredQuantizer):
     def move(self, direction: Tensor, chance: Tensor, steps: Tensor | None = None) -> Tensor:
         """Flip weights that oppose the direction."""
         moved = happens(chance) & (self.store != direction)
-        self.store.copy_(torch.where(moved, -self.store, self.store))
+        negate(self.store, moved)
         return moved
 
     def disturb(self, chance: float) -> None:
         """Flip signs at random."""
         if chance > 0:
-            hit = torch.rand(self.store.shape, device=self.store.device) < chance
-            self.store.copy_(torch.where(hit, -self.store, self.store))
+            negate(self.store, happens_anywhere(self.store, chance))
 
 
 class RegisterQuantizer(StoredQuantizer):
@@ -144,12 +165,12 @@ class RegisterQuantizer(StoredQuantizer):
 
     grid: UniformGrid
 
-    def __init__(self, n_levels: int, scale: Scale, surrogate: Surrogate | None = None) -> None:
-        super().__init__(UniformGrid(n_levels), scale, surrogate or Identity())
+    def __init__(self, n_levels: int, scale: Scale) -> None:
+        super().__init__(UniformGrid(n_levels), scale)
 
     def initial(self, weight: Tensor) -> Tensor:
         """Give codes of w · sqrt(fan_in): torch's initial weights then fill the grid."""
-        return self.grid.encode(weight * weight[0].numel() ** 0.5)
+        return self.grid.encode(weight * (weight[0].numel() ** 0.5 / self.grid.step))
 
     def stored_codes(self) -> Tensor:
         """Give the integers."""
@@ -165,8 +186,8 @@ class RegisterQuantizer(StoredQuantizer):
         return moved
 
     def disturb(self, chance: float) -> None:
-        """Mirror weights at random: all bits of a register flip together."""
+        """Mirror registers at random: w becomes -w, all bits of a register flip together."""
         if chance > 0:
-            hit = torch.rand(self.store.shape, device=self.store.device) < chance
             mirrored = -self.store - self.grid.even
+            hit = happens_anywhere(self.store, chance)
             self.store.copy_(torch.where(hit, mirrored, self.store))

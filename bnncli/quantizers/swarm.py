@@ -16,19 +16,16 @@ from torch import Tensor, nn
 from bnncli.errors import UsageError, unknown_name
 from bnncli.quantizers.base import Codes, Quantizer
 from bnncli.quantizers.grids import BinaryGrid, Grid, UniformGrid
-from bnncli.quantizers.stored import StoredQuantizer, happens
-from bnncli.quantizers.surrogates import Identity
+from bnncli.quantizers.lanes import WORD, popcount, random_mask, random_words, words_of
+from bnncli.quantizers.stored import StoredQuantizer, happens, happens_anywhere, negate
 
 if TYPE_CHECKING:
     from bnncli.quantizers.scales import Scale
 
-WORD = 32
-CHANCE_BITS = 8
-
 
 @dataclass(frozen=True)
 class Readout:
-    """How a sum of votes becomes a code: the sign (``majority``) or the sum itself (``analog``).
+    """How agents become a code: the sign of their sum (``majority``) or the sum (``analog``).
 
     majority: sign(Σs), a tie counts as ``tie``;   analog: Σs / S, one of S + 1 levels.
     """
@@ -41,22 +38,24 @@ class Readout:
         """Give the grid of the codes."""
         return BinaryGrid() if self.majority else UniformGrid(self.size + 1)
 
-    def codes(self, total: Tensor) -> Tensor:
-        """Read codes from sums of votes; every sum is even or every one odd, as S is.
+    def codes(self, against: Tensor) -> Tensor:
+        """Read codes from the number of agents at -1: Σs = S - 2 · against.
 
-        Shape: (...) -> (...), int8.
+        Shape: (...) -> (...), the grid's integers.
         """
         if self.majority:
-            return torch.where(total == 0, self.tie, torch.where(total < 0, -1, 1)).to(torch.int8)
-        grid = self.grid()
-        assert isinstance(grid, UniformGrid)
-        return ((total - grid.even) // 2).to(grid.dtype)
+            # -1 for more than half; a tie at -1 needs one less.
+            limit = self.size // 2 if self.tie == 1 else (self.size - 1) // 2
+            return torch.gt(against, limit).to(torch.int8).mul_(-2).add_(1)
+        # The code of the uniform grid: Σs / 2, rounded down where Σs is odd.
+        codes = self.size // 2 - against
+        return codes.to(torch.int8 if self.size < 2**8 else torch.int16)
 
 
 def make_readout(name: str, size: int, tie: int) -> Readout:
     """Build a readout by name: majority or analog."""
     if name not in ("majority", "analog"):
-        raise unknown_name("readout", name, ("majority", "analog"))
+        raise unknown_name("readout", name, ("majority", "analog", "log-scaled"))
     if not 1 <= size <= 1024:
         raise UsageError(f"swarm size={size}: expected 1 to 1024 agents a weight")
     if tie not in (-1, 1):
@@ -88,12 +87,24 @@ class Vote:
         return x.mean(dim=-1)
 
 
+def count(condition: Tensor) -> Tensor:
+    """Count along the last axis.
+
+    Shape: (..., S) bool -> (...), integers.
+    """
+    # torch sums bytes five times as fast as it widens them.
+    small = torch.int8 if condition.shape[-1] < 2**7 else torch.int32
+    return condition.view(torch.int8).sum(dim=-1, dtype=small)
+
+
 class FloatSwarm(Quantizer):
     """Read a vote from agents kept as real numbers, as a baseline that any torch optimizer trains.
 
     Shape: (out, fan_in, S) -> that of the weight. Agents are never five-dimensional, which torch
     cannot lay out with the channels last.
     """
+
+    adopts = True
 
     def __init__(self, readout: Readout, scale: Scale, *, proxy: bool) -> None:
         super().__init__(readout.grid(), scale=scale, surrogate=Vote(proxy))
@@ -105,17 +116,16 @@ class FloatSwarm(Quantizer):
         shape = (len(weight), weight[0].numel(), self.readout.size)
         return nn.Parameter(torch.rand(shape, device=weight.device).mul_(2).sub_(1))
 
-    def votes(self, agents: Tensor) -> Tensor:
-        """Add up the signs of the agents.
+    def stored_codes(self, agents: Tensor) -> Tensor:
+        """Count the votes.
 
-        Shape: (out, fan_in, S) -> that of the weight, int32.
+        Shape: (out, fan_in, S) -> that of the weight.
         """
-        against = torch.lt(agents, 0).sum(dim=-1, dtype=torch.int32)
-        return (self.readout.size - 2 * against).reshape(self.weight_shape)
+        return self.readout.codes(count(torch.lt(agents, 0))).reshape(self.weight_shape)
 
     def scale_of(self, w: Tensor) -> Tensor | None:
-        """Give the scale of weights, not of agents."""
-        return self.scale(w[..., 0].reshape(self.weight_shape))
+        """Give the scale of the mean agents."""
+        return super().scale_of(self.relaxed(w.detach()))
 
     def relaxed(self, w: Tensor) -> Tensor:
         """Give the mean of the agents."""
@@ -124,11 +134,11 @@ class FloatSwarm(Quantizer):
     def codes(self, w: Tensor, generator: torch.Generator | None = None) -> Codes:
         """Count the votes."""
         with torch.no_grad():
-            return Codes(self.readout.codes(self.votes(w)), self.scale_of(w))
+            return Codes(self.stored_codes(w), self.scale_of(w))
 
     def grid_values(self, w: Tensor, scale: Tensor | None) -> Tensor:
         """Give the value of each vote."""
-        return self.grid.decode(self.readout.codes(self.votes(w)), w.dtype)
+        return self.grid.decode(self.stored_codes(w), w.dtype)
 
 
 class Population(StoredQuantizer):
@@ -138,7 +148,7 @@ class Population(StoredQuantizer):
     """
 
     def __init__(self, readout: Readout, scale: Scale) -> None:
-        super().__init__(readout.grid(), scale, Identity())
+        super().__init__(readout.grid(), scale)
         self.readout = readout
 
     def adopt(self, weight: nn.Parameter) -> nn.Parameter:
@@ -147,15 +157,15 @@ class Population(StoredQuantizer):
         return super().adopt(weight)
 
     @abstractmethod
-    def total(self) -> Tensor:
-        """Add up the votes.
+    def against(self) -> Tensor:
+        """Count the agents at -1.
 
-        Shape: that of the weight, int32.
+        Shape: (out, fan_in), integers.
         """
 
     def stored_codes(self) -> Tensor:
         """Count the votes."""
-        return self.readout.codes(self.total())
+        return self.readout.codes(self.against()).reshape(self.weight_shape)
 
 
 class Int8Population(Population):
@@ -166,34 +176,22 @@ class Int8Population(Population):
         shape = (len(weight), weight[0].numel(), self.readout.size)
         return torch.randint(0, 2, shape, device=weight.device).mul_(2).sub_(1).to(torch.int8)
 
-    def total(self) -> Tensor:
-        """Add up the votes."""
-        return self.store.sum(dim=-1, dtype=torch.int32).reshape(self.weight_shape)
+    def against(self) -> Tensor:
+        """Count the agents at -1."""
+        return count(torch.lt(self.store, 0))
 
     def move(self, direction: Tensor, chance: Tensor, steps: Tensor | None = None) -> Tensor:
         """Flip opposing agents."""
         rows = self.store.shape[:-1]
         hit = happens(chance.reshape(rows).unsqueeze(-1).expand(self.store.shape))
-        flips = hit & (self.store != direction.reshape(rows).unsqueeze(-1))
-        self.store.copy_(torch.where(flips, -self.store, self.store))
+        flips = hit & (self.store != direction.to(torch.int8).reshape(rows).unsqueeze(-1))
+        negate(self.store, flips)
         return flips.any(dim=-1).reshape(self.weight_shape)
 
     def disturb(self, chance: float) -> None:
         """Flip agents at random."""
         if chance > 0:
-            hit = torch.rand(self.store.shape, device=self.store.device) < chance
-            self.store.copy_(torch.where(hit, -self.store, self.store))
-
-
-def popcount(words: Tensor) -> Tensor:
-    """Count the set bits of each int32 by adding halves, quarters, bytes.
-
-    Shape: (...) int32 -> (...) int32.
-    """
-    x = words - ((words >> 1) & 0x55555555)
-    x = (x & 0x33333333) + ((x >> 2) & 0x33333333)
-    x = (x + (x >> 4)) & 0x0F0F0F0F
-    return (x * 0x01010101 >> 24) & 0xFF
+            negate(self.store, happens_anywhere(self.store, chance))
 
 
 class PackedPopulation(Population):
@@ -206,7 +204,7 @@ class PackedPopulation(Population):
 
     def adopt(self, weight: nn.Parameter) -> nn.Parameter:
         """Store fair coins; give the port."""
-        words = torch.arange(-(-self.readout.size // WORD), device=weight.device)
+        words = torch.arange(words_of(self.readout.size), device=weight.device)
         counts = (self.readout.size - WORD * words).clamp(max=WORD)
         live = (torch.ones_like(counts) << counts) - 1  # int64; all 32 bits are -1 as an int32
         self.register_buffer("live", live.to(torch.int32), persistent=False)
@@ -217,54 +215,23 @@ class PackedPopulation(Population):
         shape = (len(weight), weight[0].numel(), len(self.live))
         return random_words(shape, weight.device) & self.live
 
-    def total(self) -> Tensor:
-        """Add up the votes."""
-        against = popcount(self.store).sum(dim=-1, dtype=torch.int32)
-        return (self.readout.size - 2 * against).reshape(self.weight_shape)
+    def against(self) -> Tensor:
+        """Count the agents at -1."""
+        counts = popcount(self.store)
+        return counts[..., 0] if counts.shape[-1] == 1 else counts.sum(dim=-1, dtype=torch.int32)
 
     def move(self, direction: Tensor, chance: Tensor, steps: Tensor | None = None) -> Tensor:
         """Flip opposing agents: a mask of random bits, each set with the weight's chance."""
         rows = self.store.shape[:-1]
-        wanted = torch.where((direction < 0).reshape(rows).unsqueeze(-1), self.live, 0)
-        flips = (self.store ^ wanted) & random_mask(chance.reshape(rows), len(self.live))
+        wanted = torch.lt(direction, 0).to(torch.int32).neg_().reshape(rows).unsqueeze(-1)
+        flips = random_mask(chance.reshape(rows), self.readout.size) & self.live
+        flips.bitwise_and_(wanted.bitwise_xor(self.store))
         self.store.bitwise_xor_(flips)
-        return (flips != 0).any(dim=-1).reshape(self.weight_shape)
+        moved = flips != 0
+        return (moved if moved.shape[-1] == 1 else moved.any(dim=-1)).reshape(self.weight_shape)
 
     def disturb(self, chance: float) -> None:
         """Flip agents at random."""
         if chance > 0:
             chances = torch.full(self.store.shape[:-1], chance, device=self.store.device)
-            self.store.bitwise_xor_(random_mask(chances, self.store.shape[-1]) & self.live)
-
-
-def random_words(shape: tuple[int, ...] | torch.Size, device: torch.device) -> Tensor:
-    """Draw words of 32 fair bits.
-
-    Shape: given, int32.
-    """
-    return torch.randint(-(2**31), 2**31, shape, dtype=torch.int32, device=device)
-
-
-def random_mask(chance: Tensor, n_words: int) -> Tensor:
-    """Draw words whose every bit is set with the weight's chance.
-
-    The chance is first rounded at random to a multiple of 2^-8, which is exact on average, then its
-    binary digits are compared with random bits from the lowest up: m ← m | r for a digit 1, m & r for 0.
-
-    Shape: (...) bool or in [0, 1] -> (..., n_words) int32.
-    """
-    if chance.dtype == torch.bool:
-        return (
-            torch.where(chance, -1, 0).to(torch.int32).unsqueeze(-1).expand(*chance.shape, n_words)
-        )
-    digits = torch.floor(chance * 2**CHANCE_BITS + torch.rand_like(chance)).to(torch.int32)
-    mask = torch.zeros(*chance.shape, n_words, dtype=torch.int32, device=chance.device)
-    some = (digits > 0).nonzero(as_tuple=True)  # chances are small: few weights draw bits at all
-    chosen = digits[some].unsqueeze(-1)
-    bits = torch.where(chosen >= 2**CHANCE_BITS, -1, 0).to(torch.int32).expand(-1, n_words)
-    for i in range(CHANCE_BITS):
-        words = random_words(bits.shape, chance.device)
-        bits = torch.where(chosen >> i & 1 != 0, bits | words, bits & words)
-    bits = torch.where(chosen >= 2**CHANCE_BITS, -1, bits)
-    mask[some] = bits
-    return mask
+            self.store.bitwise_xor_(random_mask(chances, self.readout.size) & self.live)
