@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bnncli.compare.runner import result_of
 from bnncli.errors import BnnError, UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -189,6 +188,8 @@ def run_cells(
         for index in suspects:
             yield index, _again(waiting.pop(index), work, pool, conditions)
         suspects = []
+    from bnncli.compare.runner import result_of
+
     for index, cell in waiting.items():
         yield index, result_of(cell, conditions, "stopped", None)
 
@@ -197,6 +198,8 @@ def _again(
     cell: Cell, work: Callable[[Cell], CellResult], pool: Pool, conditions: Conditions
 ) -> CellResult:
     """Run a cell while no other runs; one whose worker is killed again has failed."""
+    from bnncli.compare.runner import result_of
+
     try:
         result: CellResult | Died = pool.alone(work, cell)
     except pool.died as error:
