@@ -26,7 +26,7 @@ from bnncli.compare.tables import COLUMNS, markdown, methods_csv, runs_csv, term
 from tests.comparisons import by_method, compared, failed, finished
 
 LONG = "integrate-and-fire with an adaptive threshold and a gain of 1000 (v16)"
-ODD = 'a | b <script>alert("x")</script> & $5 of $d_1$ url(#p) _x_'
+ODD = 'a | b <script>alert("x")</script> & $5 of $d_1 url(#p) _x_'
 FIGURES = {"accuracy", "epochs", "seconds", "bytes", "flips"}
 NAMESPACE = {"svg": "http://www.w3.org/2000/svg"}
 
@@ -87,6 +87,14 @@ def test_a_table_fits_its_terminal_and_cuts_nothing(width):
     assert sorted(titles + missing) == sorted(column.title for column in COLUMNS)
     if width == 400:
         assert not missing
+
+
+@pytest.mark.parametrize("width", range(26, 200, 7))
+def test_a_short_name_stays_on_one_line_with_its_mean(width):
+    out = printed(many(3), width)
+    for summary in analyze(many(3))[0].summaries:
+        mean = f"{100 * summary.hard.mean:.2f} ± {100 * summary.hard.sd:.2f}"
+        assert re.search(rf"^{summary.method} +{mean}( |$)", out, re.MULTILINE)
 
 
 def test_a_table_lists_what_failed():
