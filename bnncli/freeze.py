@@ -27,8 +27,8 @@ from bnncli.norms import (
     RMSNorm,
     SimpleCentering,
 )
-from bnncli.packed import PackedModel, elementwise, fuse, layers
-from bnncli.quantizers import BinaryGrid, Quantizer, TernaryGrid
+from bnncli.packed import PackedModel, elementwise, fuse, layers, uniform
+from bnncli.quantizers import BinaryGrid, Quantizer, TernaryGrid, UniformGrid
 from bnncli.quantizers.scales import NoScale
 
 if TYPE_CHECKING:
@@ -265,6 +265,10 @@ def _two_planes(step: Callable[..., Step]) -> Callable[..., Step]:
     return build
 
 
+def _all_planes(step: Callable[..., Step], grid: UniformGrid) -> Callable[..., Step]:
+    return lambda rows, **shape: step(planes=grid.pack(rows), n_levels=grid.n_levels, **shape)
+
+
 def _float_linear(rows: Array, *, in_features: int) -> Step:
     return layers.FloatLinear(weight=rows)
 
@@ -287,10 +291,18 @@ _INPUTS: dict[type, Callable[[], list[Step]]] = {
     BinaryGrid: lambda: [elementwise.Sign()],
     TernaryGrid: lambda: [elementwise.RoundTernary()],
 }
-_LAYERS: dict[type, tuple[Callable[..., Step], Callable[..., Step]]] = {
-    NoneType: (_float_linear, _float_conv2d),
-    BinaryGrid: (_one_plane(layers.SignLinear), _one_plane(layers.SignConv2d)),
-    TernaryGrid: (_two_planes(layers.TernaryLinear), _two_planes(layers.TernaryConv2d)),
+# Linear and convolutional, for weights on a grid.
+_LAYERS: dict[type, Callable[[Any], tuple[Callable[..., Step], Callable[..., Step]]]] = {
+    NoneType: lambda grid: (_float_linear, _float_conv2d),
+    BinaryGrid: lambda grid: (_one_plane(layers.SignLinear), _one_plane(layers.SignConv2d)),
+    TernaryGrid: lambda grid: (
+        _two_planes(layers.TernaryLinear),
+        _two_planes(layers.TernaryConv2d),
+    ),
+    UniformGrid: lambda grid: (
+        _all_planes(uniform.UniformLinear, grid),
+        _all_planes(uniform.UniformConv2d, grid),
+    ),
 }
 _XNOR = _Forms(
     lambda: [elementwise.Binarize()], _one_plane(layers.XnorLinear), _one_plane(layers.XnorConv2d)
@@ -306,12 +318,13 @@ def _forms(module: QuantLayer) -> _Forms:
             f"freeze: inputs quantized with the scale {inputs.scale}, which changes with the "
             f"data; train with activations that have no scale"
         )
-    key = (type(getattr(weights, "grid", None)), type(getattr(inputs, "grid", None)))
+    grid = getattr(weights, "grid", None)
+    key = (type(grid), type(getattr(inputs, "grid", None)))
     if key in _ON_BITS:
         return _ON_BITS[key]
     if key[0] not in _LAYERS or key[1] not in _INPUTS:
         raise BnnError(
             f"freeze: no packed form for weights on {key[0].__name__} with inputs on "
-            f"{key[1].__name__}; binary, ternary and float have one"
+            f"{key[1].__name__}; binary, ternary, uniform and float weights have one"
         )
-    return _Forms(_INPUTS[key[1]], *_LAYERS[key[0]])
+    return _Forms(_INPUTS[key[1]], *_LAYERS[key[0]](grid))

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnncli.errors import UsageError
 from bnncli.quantizers import (
+    QUANTIZERS,
     SCALES,
     SURROGATES,
+    Quantizer,
+    UniformGrid,
     make_quantizer,
     make_scale,
     make_surrogate,
@@ -23,41 +25,142 @@ from bnncli.quantizers import (
 from bnncli.quantizers.surrogates import Clipped, SwishSign
 from tests.strategies import latents
 
-GRID_VALUES = {"binary": {-1, 1}, "binaryconnect-stochastic": {-1, 1}, "ternary": {-1, 0, 1}}
-COMBINATIONS = list(itertools.product(GRID_VALUES, SCALES))
+# name of the case: registered name and options
+LATENT = {name: (name, {}) for name in ("binary", "binaryconnect-stochastic", "ternary")}
+ADOPTED = {
+    "bits": ("bits", {}),
+    "swarm": ("swarm", {}),
+    "swarm-tie": ("swarm", {"tie": -1, "size": 2}),
+    "swarm-int8": ("swarm", {"storage": "int8", "size": 31, "readout": "analog"}),
+    "swarm-48": ("swarm", {"size": 48, "readout": "analog"}),
+    "swarm-log": ("swarm", {"readout": "log-scaled"}),
+    "swarm-float": ("swarm-float", {}),
+    "swarm-float-analog": ("swarm-float", {"readout": "analog", "proxy": False}),
+    "register": ("register", {}),
+    "register-1": ("register", {"bits": 1}),
+    "register-8": ("register", {"bits": 8}),
+    "ternary-register": ("ternary-register", {}),
+    "ternary-register-1": ("ternary-register", {"trits": 1}),
+}
+CASES = LATENT | ADOPTED
+REAL = [*LATENT, "swarm-float", "swarm-float-analog"]  # their scale may follow the weights
+COMBINATIONS = [
+    (case, scale) for case in CASES for scale in (SCALES if case in REAL else ("none", "fan-in"))
+]
 
 
-@pytest.mark.parametrize(("name", "scale"), COMBINATIONS)
+def prepare(case, w, scale=None):
+    """Give a quantizer and the parameter that a layer would hold for initial weights."""
+    name, options = CASES[case]
+    torch.manual_seed(1)
+    quantizer = make_quantizer(name, scale=scale, options=options).eval()
+    return quantizer, quantizer.adopt(torch.nn.Parameter(w))
+
+
+def in_grid(values, n):
+    """Whole numbers from -h to h, or odd ones from 1 - n to n - 1."""
+    whole = bool((values == values.round()).all())
+    if n % 2:
+        return whole and bool((values.abs() <= n // 2).all())
+    return whole and bool(((values.abs() < n) & (values.remainder(2) == 1)).all())
+
+
+def test_every_registered_quantizer_is_a_case():
+    assert {name for name, _ in CASES.values()} == set(QUANTIZERS)
+
+
+@pytest.mark.parametrize(("case", "scale"), COMBINATIONS)
+@settings(max_examples=10)
 @given(w=latents())
-def test_forward_is_levels_of_codes_exactly(name, scale, w):
-    quantizer = make_quantizer(name, scale=scale).eval()
+def test_forward_is_levels_of_codes_exactly(case, scale, w):
+    quantizer, w = prepare(case, w, scale)
     assert torch.equal(quantizer(w), quantizer.levels(*quantizer.codes(w)))
 
 
-@pytest.mark.parametrize(("name", "scale"), COMBINATIONS)
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=10)
 @given(w=latents())
-def test_unpack_undoes_pack(name, scale, w):
-    quantizer = make_quantizer(name, scale=scale).eval()
-    packed = quantizer.pack(w)
-    assert torch.equal(quantizer.unpack(packed), quantizer.codes(w).codes)
-    assert packed.shape == tuple(w.shape)
+def test_unpack_undoes_pack(case, w):
+    shape = tuple(w.shape)
+    quantizer, w = prepare(case, w)
+    packed, codes = quantizer.pack(w), quantizer.codes(w).codes
+    assert torch.equal(quantizer.unpack(packed), codes)
+    assert quantizer.unpack(packed).dtype == codes.dtype
+    assert packed.shape == shape
 
 
-@pytest.mark.parametrize(("name", "scale"), COMBINATIONS)
+@pytest.mark.parametrize(("case", "scale"), COMBINATIONS)
+@settings(max_examples=10)
 @given(w=latents())
-def test_factored_parts_multiply_to_forward(name, scale, w):
-    quantizer = make_quantizer(name, scale=scale).eval()
+def test_factored_parts_multiply_to_forward(case, scale, w):
+    quantizer, w = prepare(case, w, scale)
     unit, factor = quantizer.factored(w)
-    assert set(unit.unique().tolist()) <= GRID_VALUES[name]
+    assert in_grid(unit, quantizer.grid.n_levels)
     assert torch.equal(unit if factor is None else unit * factor, quantizer(w))
 
 
-@pytest.mark.parametrize("name", GRID_VALUES)
+@pytest.mark.parametrize("case", CASES)
+@settings(max_examples=10)
 @given(w=latents())
-def test_codes_lie_in_the_grid(name, w):
-    codes = make_quantizer(name).eval().codes(w).codes
-    assert codes.dtype == torch.int8
-    assert set(codes.unique().tolist()) <= GRID_VALUES[name]
+def test_codes_lie_in_the_grid(case, w):
+    quantizer, w = prepare(case, w)
+    codes, n = quantizer.codes(w).codes, quantizer.grid.n_levels
+    assert codes.dtype == (torch.int8 if n <= 256 else torch.int16)
+    assert in_grid(quantizer.grid.decode(codes, torch.float32), n)
+    assert quantizer.bits == pytest.approx(math.log2(n))
+
+
+@pytest.mark.parametrize(
+    ("n_levels", "x", "level"),
+    [
+        (2, 0.3, 1.0),
+        (2, -0.3, -1.0),
+        (3, 0.4, 0.0),
+        (3, -0.6, -1.0),
+        (4, 0.5, 1 / 3),
+        (4, 0.7, 1.0),
+        (5, 0.3, 0.5),
+        (33, 0.51, 0.5),
+        (256, 0.5, 127 / 255),
+        (65536, -2.0, -1.0),
+        (59049, math.inf, 1.0),
+        (9, math.nan, 0.0),
+    ],
+)
+def test_a_uniform_grid_rounds_to_the_nearest_level(n_levels, x, level):
+    quantizer = Quantizer(UniformGrid(n_levels))
+    assert quantizer(torch.tensor([x])).item() == pytest.approx(level, abs=1e-7)
+    levels = torch.linspace(-1, 1, n_levels)
+    codes = quantizer.codes(levels).codes
+    assert codes.tolist() == list(range(-(n_levels // 2), (n_levels + 1) // 2))
+    torch.testing.assert_close(quantizer(levels), levels, rtol=0, atol=1e-6)
+
+
+def test_uniform_stochastic_rounding_is_unbiased():
+    torch.manual_seed(0)
+    quantizer = Quantizer(UniformGrid(4), stochastic=True).train()
+    values = quantizer(torch.full((40_000,), 0.2))
+    torch.testing.assert_close(values.unique(), torch.tensor([-1 / 3, 1 / 3]))
+    assert values.mean().item() == pytest.approx(0.2, abs=4 / 3 * math.sqrt(0.25 / 40_000))
+
+
+@pytest.mark.parametrize("case", ADOPTED)
+@pytest.mark.parametrize("shape", [(3, 50), (3, 5, 2, 2)])
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_gradient_reaches_the_parameter_that_was_adopted(case, shape, apart):
+    quantizer, parameter = prepare(case, torch.randn(shape))
+    incoming = torch.randn(shape)
+    if apart:
+        unit, factor = quantizer.factored(parameter)
+        (unit if factor is None else unit * factor).backward(incoming)
+    else:
+        quantizer(parameter).backward(incoming)
+    expected = incoming
+    if case.startswith("swarm-float"):
+        share = incoming / 32 if case == "swarm-float" else incoming  # proxy or not
+        expected = share.reshape(3, -1, 1).expand(parameter.shape)
+    torch.testing.assert_close(parameter.grad, expected, rtol=0 if not apart else 1e-5, atol=0)
+    assert parameter.grad.untyped_storage().nbytes() == 4 * parameter.numel()
 
 
 @pytest.mark.parametrize("training", [True, False])

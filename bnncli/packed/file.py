@@ -24,7 +24,7 @@ import numpy as np
 
 from bnncli.data.files import replacing
 from bnncli.errors import BnnError
-from bnncli.packed import elementwise, layers  # noqa: F401 (registers the kinds of steps)
+from bnncli.packed import elementwise, layers, uniform  # noqa: F401 (registers the kinds of steps)
 from bnncli.packed.model import PackedModel
 from bnncli.packed.step import STEPS, ArraySpec, Step
 

@@ -41,6 +41,13 @@ class Layer(Step):
         """Give the function from floats to sums of ±floats."""
 
     @abstractmethod
+    def dense_sums(self, backend: Backend, weights: NDArray[np.float32]) -> Run:
+        """Give the function from floats to sums with weights that are numbers.
+
+        Shape: weights (out, n_bits).
+        """
+
+    @abstractmethod
     def bit_sums(self, backend: Backend, words: NDArray[np.uint64]) -> Run:
         """Give the function from packed ±1 inputs to int32 sums."""
 
@@ -74,6 +81,10 @@ class Linear(Layer):
         """Give the function from floats to sums of ±floats."""
         matrix = backend.prepare(words, self.in_features)
         return lambda x: backend.sign_gemm(x, matrix)
+
+    def dense_sums(self, backend: Backend, weights: NDArray[np.float32]) -> Run:
+        """Give the function from floats to sums with weights that are numbers."""
+        return FloatLinear(weight=weights).bind(backend)
 
     def bit_sums(self, backend: Backend, words: NDArray[np.uint64]) -> Run:
         """Give the function from packed ±1 inputs to int32 sums."""
@@ -125,6 +136,12 @@ class Conv2d(Layer):
         geometry = self.geometry
         matrix = backend.prepare_conv2d(self._padded(words), geometry)
         return lambda x: backend.sign_conv2d(x, matrix, geometry)
+
+    def dense_sums(self, backend: Backend, weights: NDArray[np.float32]) -> Run:
+        """Give the function from floats to sums with weights that are numbers."""
+        kernel = np.ascontiguousarray(weights.T).reshape(*self.kernel_size, self.in_channels, -1)
+        step = FloatConv2d(weight=kernel, stride=self.stride, padding=self.padding)
+        return step.bind(backend)
 
     def bit_sums(self, backend: Backend, words: NDArray[np.uint64]) -> Run:
         """Give the function from packed ±1 inputs to int32 sums."""
