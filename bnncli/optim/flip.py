@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from bnncli.optim.masks import greater, ones_where
 from bnncli.optim.rules import Context, Decision, Rule
 
 if TYPE_CHECKING:
@@ -85,6 +86,5 @@ class Flip(KeepsTypes):
     def _move(store: StoredQuantizer, score: Tensor, decision: Decision) -> Tensor:
         direction = decision.direction
         if direction is None:
-            positive = torch.gt(score, 0).float()  # -sign m without a branch; 0 asks for +1
-            direction = torch.sub(torch.ones_like(positive), positive, alpha=2)
+            direction = 1 - 2 * ones_where(greater(score, 0))  # -sign m; 0 asks for +1
         return store.move(direction, decision.chance, decision.steps)

@@ -36,13 +36,13 @@ def bop(weights: Stored, lr: float, *, threshold: float = 1e-7) -> Optimizer:
     return Flip(weights, score=Average(None), rule=Threshold(threshold), lr=lr)
 
 
-@optimizer("bold", trains=STORED, weights="bits", lr=12.0)
+@optimizer("bold", trains=STORED, weights="bits", lr=150.0)
 def bold(weights: Stored, lr: float) -> Optimizer:
     """BOLD: flip where m · w ≥ 1; m ← β m + lr · g forgets by the share of weights that flip.
 
     m = 0 at a flip; β = 1 - the share of the tensor's weights that flipped in the step before.
-    Source: BOLD, Nguyen et al. 2024, arXiv:2405.16339, algorithm 8 (rate 12 with BatchNorm, 150
-    without).
+    Source: BOLD, Nguyen et al. 2024, arXiv:2405.16339, algorithm 8 (rate 150 without BatchNorm, 12
+    with it, for images larger than the ones here).
     """
     return Flip(weights, score=ShareLeak(), rule=Threshold(1.0, inclusive=True), lr=lr)
 
@@ -59,26 +59,27 @@ def integer_voting(
     return Flip(weights, score=Counter(limit), rule=Fire(threshold), lr=lr)
 
 
-@optimizer("threshold-if", trains=STORED, weights="bits", lr=0.1)
+@optimizer("threshold-if", trains=STORED, weights="bits", lr=1.0)
 def threshold_if(
     weights: Stored, lr: float, *, threshold: float = 0.02, decay: float = 0.99
 ) -> Optimizer:
     """Accumulate a ← δ a - lr · g; where |a| > θ the weight takes the sign of a, and a = 0.
 
-    With |g| ≤ G nothing passes θ ≥ lr · G / (1 - δ).
+    With |g| ≤ G nothing passes θ ≥ lr · G / (1 - δ): at the source's rate of 0.1 few weights fire.
     Source: ThresholdIF of leo-gan/binary-optimizers (lr .1; θ .1, δ .9 or θ .02, δ .99).
     """
     rule = Fire(threshold, strict=True)
     return Flip(weights, score=Leak(decay, None), rule=rule, lr=lr)
 
 
-@optimizer("integrate-fire", trains=STORED, weights="bits", lr=100.0)
+@optimizer("integrate-fire", trains=STORED, weights="bits", lr=1000.0)
 def integrate_fire(
     weights: Stored, lr: float, *, threshold: float = 10.0, decay: float = 0.9
 ) -> Optimizer:
     """Accumulate agreement a ← δ a + lr · g · w; flip where a > θ, and a = 0.
 
-    The rate is the source's gain of 100, constant there (``--schedule constant``).
+    The rate is the source's gain, constant there (``--schedule constant``) and 100: with |g| ≤ G
+    nothing passes θ ≥ lr · G / (1 - δ), so that few weights fire.
     Source: IntegrateFire of leo-gan/binary-optimizers (θ 10 or 5, δ .9).
     """
     return Flip(weights, score=Leak(decay, None), rule=Threshold(threshold), lr=lr)

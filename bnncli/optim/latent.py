@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bnncli.optim.flip import KeepsTypes
+from bnncli.optim.masks import greater, ones_where
 from bnncli.optim.thresholds import Theta, as_theta
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Confident:
 
     def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
         """Compare."""
-        return score.abs() > self.confidence if self.confidence > 0 else None
+        return greater(score.abs(), self.confidence) if self.confidence > 0 else None
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class AboveAverage:
         """Follow the scale and compare."""
         size = score.abs()
         scale = state["scale"].lerp_(size.mean(), 1 - self.decay)
-        return size > self.kappa * scale
+        return greater(size, self.kappa * scale)
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ class Fires:
     def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
         """Compare, then let the threshold adapt."""
         theta = as_theta(self.theta)
-        fired = score.abs() > theta.value(state, progress)
+        fired = greater(score.abs(), theta.value(state, progress))
         theta.adapt(state, fired)
         return fired
 
@@ -126,13 +127,17 @@ class Sparse:
     def open(self, score: Tensor, state: State, progress: float) -> Tensor | None:
         """Draw."""
         density, size = self.density(progress), score.abs()
-        chosen = size > self.confidence
+        chosen = greater(size, self.confidence)
         if self.biased:
             chance = size.mul_(density / size.mean().clamp_(min=1e-12))
-            chosen.logical_and_(torch.rand_like(chance) < chance)
+            chosen.logical_and_(greater(chance, torch.rand_like(chance)))
         elif density < 1:
-            chosen.logical_and_(torch.rand_like(size) < density)
-        return chosen * (1 / density)
+            chosen.logical_and_(greater(density - torch.rand_like(size), 0.0))
+        return ones_where(chosen) * (1 / density)
+
+
+def _factor(gate: Tensor) -> Tensor:
+    return ones_where(gate) if gate.dtype == torch.bool else gate
 
 
 class Move(Protocol):
@@ -149,7 +154,7 @@ class SignStep:
     def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
         """Step."""
         step = score.sign()
-        p.sub_(step if gate is None else step * gate, alpha=lr)
+        p.sub_(step if gate is None else step.mul_(_factor(gate)), alpha=lr)
 
 
 @dataclass(frozen=True)
@@ -161,7 +166,7 @@ class Pull:
     def apply(self, p: Tensor, score: Tensor, gate: Tensor | None, lr: float) -> None:
         """Pull."""
         by = score.sign().add_(p)
-        p.sub_(by if gate is None else by * gate, alpha=self.push)
+        p.sub_(by if gate is None else by.mul_(_factor(gate)), alpha=self.push)
 
 
 @dataclass(frozen=True)
@@ -176,7 +181,7 @@ class Approach:
         if gate is None:
             p.lerp_(goal, self.share)
         else:
-            p.add_((goal - p) * gate, alpha=self.share)
+            p.add_((goal - p).mul_(_factor(gate)), alpha=self.share)
 
 
 class LatentSign(KeepsTypes):

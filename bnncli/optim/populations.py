@@ -46,7 +46,8 @@ def bit_logic(
 ) -> Optimizer:
     """Flip opposing agents with probability clamp(rate · |g|, 0, cap), and any with the mutation's.
 
-    An agent that both draws name flips twice, so stays. Mutation goes on after all has converged.
+    An agent that both draws name flips twice, so stays. The schedule lowers the rate but not the
+    mutation, which in the end undoes what was learned; ``mutation=0`` keeps it.
     Source: BitLogic of leo-gan/binary-optimizers (sensitivity 50 or 500, mutation .005; cap .2 later).
     """
     return Flip(weights, score=Gradient(), rule=Proportional(cap=cap), lr=lr, mutation=mutation)

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from bnncli.optim.masks import at_least, greater, ones_where
 from bnncli.optim.thresholds import Theta, as_theta
+from bnncli.quantizers import BinaryGrid
 
 if TYPE_CHECKING:
     from bnncli.optim.scores import Score, State
@@ -38,7 +40,12 @@ class Context:
 
     @cached_property
     def signs(self) -> Tensor:
-        """Give ±1 for each weight before it moves."""
+        """Give ±1 for each weight as it stands, maybe the store itself: do not write to it.
+
+        Shape: that of the weight, int8 or float32.
+        """
+        if isinstance(self.store.grid, BinaryGrid):
+            return self.store.stored_codes()  # these are signs
         return self.store.signs()
 
 
@@ -113,7 +120,7 @@ class Threshold:
         theta = as_theta(self.theta)
         level = theta.value(context.state, context.progress)
         agreement = score * context.signs
-        chosen = agreement >= level if self.inclusive else agreement > level
+        chosen = at_least(agreement, level) if self.inclusive else greater(agreement, level)
         theta.adapt(context.state, chosen)
         rest = context.signs * (self.refractory * level) if self.refractory else None
         return Decision(chosen, rest=rest)
@@ -140,8 +147,9 @@ class Fire:
 
     def decide(self, score: Tensor, context: Context) -> Decision:
         """Compare."""
-        fired = score.abs() > self.theta if self.strict else score.abs() >= self.theta
-        return Decision(fired if self.chance >= 1 else fired * self.chance, fired)
+        size = score.abs()
+        fired = greater(size, self.theta) if self.strict else at_least(size, self.theta)
+        return Decision(fired if self.chance >= 1 else ones_where(fired) * self.chance, fired)
 
     def needed(self, progress: float) -> float:
         """Give θ."""
@@ -168,10 +176,10 @@ class Logarithmic:
     def decide(self, score: Tensor, context: Context) -> Decision:
         """Compute the probability."""
         size = score.abs()
-        fired = size > self.start_at
+        fired = greater(size, self.start_at)
         excess = size.float().sub_(self.start_at).clamp_(min=0)
         chance = excess.div_(self.span).log1p_().mul_(self.slope).add_(self.base).clamp_(max=1)
-        chance.mul_(fired)
+        chance.mul_(ones_where(fired))
         if not self.discharge:
             return Decision(chance, torch.zeros_like(fired))
         return Decision(chance, fired, rest=(score * (1 - chance)).trunc_())
@@ -197,7 +205,7 @@ class Proportional(Stateless):
         rate = context.lr if self.rate is None else self.rate
         chance = (score.abs() * rate).clamp_(max=self.cap)
         if self.noise > 0:
-            chance.add_(score != 0, alpha=self.noise)
+            chance.add_(score.sign().abs_(), alpha=self.noise)
         return Decision(chance)
 
 
@@ -238,7 +246,7 @@ class Top(Stateless):
         if k > 0:
             chosen.view(-1)[agreement.flatten().topk(k, sorted=False).indices] = True
         if self.agreeing:
-            chosen.logical_and_(agreement > 0)
+            chosen.logical_and_(greater(agreement, 0.0))
         return Decision(chosen, direction=context.signs.neg())
 
 
@@ -259,7 +267,7 @@ class Rounded(Stateless):
         size.div_(size.mean() + self.floor).clamp_(max=self.cap)
         steps = size.mul_(context.lr * (context.store.grid.n_levels - 1) / 2)
         steps.add_(torch.rand_like(steps)).floor_()
-        return Decision(steps >= 1, steps=steps)
+        return Decision(at_least(steps, 1.0), steps=steps)
 
 
 @dataclass(frozen=True)

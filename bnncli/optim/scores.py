@@ -14,6 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from bnncli.optim.masks import greater, ones_where
+
 State = dict[str, Tensor]
 """The tensors that a method keeps for a weight; saved with the run and counted as its memory."""
 
@@ -47,9 +49,10 @@ def put(score: Tensor, fired: Tensor, rest: Tensor | None) -> None:
 
     Shape: (...), (...) bool, (...) or None.
     """
-    score.masked_fill_(fired, 0)
+    ones = ones_where(fired)
+    score.mul_(1 - ones)
     if rest is not None:
-        score.add_((rest * fired).to(score.dtype))
+        score.add_((rest * ones).to(score.dtype))
 
 
 @dataclass(frozen=True)
@@ -128,9 +131,9 @@ class Leak:
         grad = self.of.update(state, grad, lr)
         votes = grad.sign() if self.vote else grad
         if self.friction > 0:
-            votes = votes * (grad.abs() > self.friction)
+            votes = votes * ones_where(greater(grad.abs(), self.friction))
         if self.density < 1:
-            votes = votes * (torch.rand_like(votes) < self.density)
+            votes = votes * ones_where(greater(self.density - torch.rand_like(votes), 0.0))
         leak = state["leak"]
         if self.decay != 1:
             leak.mul_(self.decay)
