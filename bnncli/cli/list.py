@@ -32,7 +32,7 @@ def list_names(
         typer.Argument(
             metavar="KIND",
             help="archs, data, quantizers, surrogates, scales, norms, optimizers, schedules, "
-            "augmentations or recipes. Default: all.",
+            "augmentations, recipes, options, methods or comparisons. Default: all.",
         ),
     ] = None,
     pattern: Annotated[

@@ -188,17 +188,17 @@ def run_cells(
         for index in suspects:
             yield index, _again(waiting.pop(index), work, pool, conditions)
         suspects = []
-    from bnncli.compare.runner import result_of
+    from bnncli.compare.runner import STOPPED, result_of
 
     for index, cell in waiting.items():
-        yield index, result_of(cell, conditions, "stopped", None)
+        yield index, result_of(cell, conditions, "stopped", STOPPED)
 
 
 def _again(
     cell: Cell, work: Callable[[Cell], CellResult], pool: Pool, conditions: Conditions
 ) -> CellResult:
     """Run a cell while no other runs; one whose worker is killed again has failed."""
-    from bnncli.compare.runner import result_of
+    from bnncli.compare.runner import STOPPED, result_of
 
     try:
         result: CellResult | Died = pool.alone(work, cell)
@@ -208,7 +208,7 @@ def _again(
         return result
     conditions.mark(cell).unlink(missing_ok=True)
     if conditions.stop_file.exists():
-        return result_of(cell, conditions, "stopped", None)
+        return result_of(cell, conditions, "stopped", STOPPED)
     why = f"its worker was killed ({killed_by(result.error)})"
     return result_of(cell, conditions, "failed", why)
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 FAILURES = (BnnError, OSError, RuntimeError, ValueError, MemoryError)
 """What a run may fail of: its files, the disk, torch, the memory. Others are faults of ours."""
 
+STOPPED = "on request"
 SECONDS_BETWEEN_LOOKS = 0.5
 ONE_RUN_A_PROCESS = threading.Lock()
 """Runs draw from torch's default generator, so two in one process would change each other."""
@@ -123,7 +124,7 @@ def run_cell(cell: Cell, conditions: Conditions) -> CellResult:
         began = time.perf_counter()
         stop = StopFile(conditions.stop_file)
         if stop():
-            return result_of(cell, conditions, "stopped", None)
+            return result_of(cell, conditions, "stopped", STOPPED)
         try:
             with _worker_signals(conditions) as asked, _marked(conditions.mark(cell)):
                 result = _run(cell, conditions, lambda: asked() or stop())
@@ -179,7 +180,7 @@ def _run(cell: Cell, conditions: Conditions, stop: Callable[[], bool]) -> CellRe
         )
     epochs = tuple(run.metrics())
     if not outcome.finished:
-        return replace(blank, state="stopped", epochs=epochs)
+        return replace(blank, state="stopped", error=STOPPED, epochs=epochs)
     return replace(blank, result=run.result(), epochs=epochs)
 
 
