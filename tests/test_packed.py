@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnncli.bits import pack_bits, pack_signs, unpack_bits, unpack_signs
+from bnncli.bits import pack_bits, pack_integers, pack_signs, unpack_bits, unpack_signs
 from bnncli.errors import BnnError
 from bnncli.packed import NumpyBackend, PackedModel, fuse, model_size
 from bnncli.packed import elementwise as ew
 from bnncli.packed import layers as la
+from bnncli.packed import uniform as un
 from bnncli.packed.thresholds import apply_chain, find_thresholds
 
 BACKEND = NumpyBackend()
@@ -180,6 +181,31 @@ def test_ternary_and_float_layers_agree_on_ternary_weights(stride, padding):
     assert np.array_equal(run([linear], rows), rows @ w.T)
 
 
+@pytest.mark.parametrize("n_levels", [2, 3, 9, 16, 33, 256, 59049, 65536])
+@pytest.mark.parametrize("stride", [(1, 1), (2, 1)])
+@pytest.mark.parametrize("padding", [(0, 0), (1, 2)])
+def test_uniform_layers_sum_the_whole_numbers_that_they_pack(n_levels, stride, padding):
+    rng = np.random.default_rng(n_levels)
+    numbers = rng.integers(0, n_levels, (4, 3 * 2 * 3))
+    numbers[0, :2] = 0, n_levels - 1
+    w = numbers - n_levels // 2 if n_levels % 2 else 2 * numbers - (n_levels - 1)
+    fields = {"planes": pack_integers(numbers, n_levels), "n_levels": n_levels}
+    rows = rng.choice([-1.0, 1.0], (7, 18)).astype(np.float32)
+    assert np.array_equal(run([un.UniformLinear(in_features=18, **fields)], rows), rows @ w.T)
+    shape = {"stride": stride, "padding": padding}
+    conv = un.UniformConv2d(in_channels=3, kernel_size=(3, 2), **fields, **shape)
+    x = rng.choice([-1.0, 1.0], (2, 6, 5, 3)).astype(np.float32)
+    weight = np.ascontiguousarray(w.T.reshape(3, 2, 3, 4).astype(np.float32))
+    assert np.array_equal(run([conv], x), run([la.FloatConv2d(weight=weight, **shape)], x))
+
+
+def test_a_level_outside_the_grid_is_refused():
+    planes = pack_integers(np.array([[3, 1]]), 4)
+    step = un.UniformLinear(in_features=2, planes=planes, n_levels=3)
+    with pytest.raises(BnnError, match="uniform-linear: a weight of level 3, expected 0 to 2"):
+        step.bind(BACKEND)
+
+
 def test_special_values_have_defined_signs():
     x = np.array([[-1.0, -0.0, 0.0, np.nan, np.inf, -np.inf, -1e-45]], np.float32)
     negative = [True, False, False, False, False, True, True]
@@ -252,6 +278,9 @@ def test_steps_that_do_not_fit_are_refused():
         lambda: la.SignLinear(in_features=64, words=np.zeros((0, 1), np.uint64)),
         lambda: la.SignLinear(in_features=64, words=[[0]]),
         lambda: la.TernaryLinear(in_features=64, planes=np.zeros((3, 2, 1), np.uint64)),
+        lambda: un.UniformLinear(in_features=64, planes=np.zeros((3, 2, 1), np.uint64), n_levels=9),
+        lambda: un.UniformLinear(in_features=65, planes=np.zeros((4, 2, 1), np.uint64), n_levels=9),
+        lambda: un.UniformLinear(in_features=64, planes=np.zeros((1, 2, 1), np.uint64), n_levels=1),
         lambda: la.ThresholdLinear(
             in_features=64, words=np.zeros((2, 1), np.uint64), thresholds=np.zeros(3, np.int32)
         ),

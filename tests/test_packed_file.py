@@ -14,6 +14,7 @@ from bnncli.errors import BnnError
 from bnncli.packed import PackedModel, load_packed, save_packed
 from bnncli.packed import elementwise as ew
 from bnncli.packed import layers as la
+from bnncli.packed import uniform as un
 from bnncli.packed.file import VERSION, from_bytes, to_bytes
 from bnncli.packed.step import STEPS
 
@@ -36,6 +37,7 @@ EVERY_KIND = (
     la.FloatConv2d(weight=floats(3, 3, 3, 2), stride=(1, 1), padding=(0, 1)),
     la.SignConv2d(in_channels=3, words=words(5, 27), **CONV),
     la.TernaryConv2d(in_channels=3, planes=words(2, 5, 27), **CONV),
+    un.UniformConv2d(in_channels=5, planes=words(6, 5, 45), n_levels=64, **CONV),
     ew.Affine(gain=floats(1), offset=floats(5)),
     ew.RMSNorm(weight=floats(5), eps=1e-5),
     ew.ReLU(),
@@ -57,6 +59,7 @@ EVERY_KIND = (
     ew.Flatten(),
     la.SignLinear(in_features=6, words=words(6, 6)),
     la.TernaryLinear(in_features=6, planes=words(2, 6, 6)),
+    un.UniformLinear(in_features=6, planes=words(4, 6, 6), n_levels=16),
     la.FloatLinear(weight=floats(10, 6)),
 )
 MODEL = PackedModel(EVERY_KIND, {"arch": "every-kind", "note": "−1 ⇔ bit 1"})
@@ -171,8 +174,9 @@ def changed(path, value):
         changed(["steps", 2, "numbers", "kernel_size"], [3]),
         changed(["steps", 2, "numbers", "kernel_size"], [3, None]),
         changed(["steps", 2, "numbers", "stride"], 1),
-        changed(["steps", 5, "numbers", "eps"], float("nan")),
-        changed(["steps", 9, "numbers", "size"], 2.0),
+        changed(["steps", 4, "numbers", "n_levels"], 2**40),
+        changed(["steps", 6, "numbers", "eps"], float("nan")),
+        changed(["steps", 10, "numbers", "size"], 2.0),
     ],
 )
 def test_a_header_that_does_not_describe_the_file_is_refused(header):

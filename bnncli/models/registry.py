@@ -10,7 +10,7 @@ from torch import nn
 
 from bnncli.errors import UsageError, unknown_name
 from bnncli.options import options_of
-from bnncli.quantizers import Quantizer, make_quantizer
+from bnncli.quantizers import QUANTIZERS, Quantizer, make_quantizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,6 +46,11 @@ class Quantization:
         """Build a fresh activation quantizer; the gradient is cut off where |x| > 1 by default."""
         if self.activations == "float":
             return None
+        if self.activations in QUANTIZERS and QUANTIZERS[self.activations].weights_only:
+            raise UsageError(
+                f"activations {self.activations}: it keeps weights and cannot quantize "
+                f"activations; give --activations binary, ternary or float"
+            )
         surrogate = self.activation_surrogate or "clipped"
         return make_quantizer(self.activations, scale="none", surrogate=surrogate)
 

@@ -53,6 +53,7 @@ class Preset:
     summary: str
     scale: str = "none"
     surrogate: str = "identity"
+    weights_only: bool = False
 
 
 def _binary(scale: Scale, surrogate: Surrogate) -> Quantizer:
@@ -138,12 +139,26 @@ QUANTIZERS: dict[str, Preset] = {
         _binaryconnect, "+1 with probability clamp((w+1)/2, 0, 1); sign in evaluation"
     ),
     "ternary": Preset(_ternary, "round(w / mean|w|) clamped to -1, 0, 1", scale="mean-abs"),
-    "bits": Preset(_bits, "±1 stored as int8, without a latent; for optimizers that flip"),
-    "swarm": Preset(_swarm, "32 agents of ±1 a weight, stored as bits, read by a vote"),
-    "swarm-float": Preset(_swarm_float, "the same agents kept as real numbers"),
-    "register": Preset(_register, "an integer of n bits on [-1, 1], no latent", scale="fan-in"),
+    "bits": Preset(
+        _bits,
+        "±1 stored as int8, without a latent; for optimizers that flip",
+        weights_only=True,
+    ),
+    "swarm": Preset(
+        _swarm, "32 agents of ±1 a weight, stored as bits, read by a vote", weights_only=True
+    ),
+    "swarm-float": Preset(_swarm_float, "the same agents kept as real numbers", weights_only=True),
+    "register": Preset(
+        _register,
+        "an integer of n bits on [-1, 1], no latent",
+        scale="fan-in",
+        weights_only=True,
+    ),
     "ternary-register": Preset(
-        _ternary_register, "an integer of n trits on [-1, 1], no latent", scale="fan-in"
+        _ternary_register,
+        "an integer of n trits on [-1, 1], no latent",
+        scale="fan-in",
+        weights_only=True,
     ),
 }
 
