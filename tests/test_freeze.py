@@ -201,6 +201,84 @@ def test_scale_bias_and_norm_fold_exactly(weights, activations, scale, seed):
     assert fused == (weights == activations == "binary")
 
 
+UNIFORM = {
+    "register-16": ("register", {}),
+    "register-8": ("register", {"bits": 8}),
+    "register-1": ("register", {"bits": 1}),
+    "ternary-register-5": ("ternary-register", {"trits": 5}),
+    "analog-32": ("swarm", {"readout": "analog"}),
+    "analog-31": ("swarm", {"readout": "analog", "size": 31}),
+    "log-scaled": ("swarm", {"readout": "log-scaled"}),
+    "float-analog": ("swarm-float", {"readout": "analog", "size": 9}),
+}
+
+
+def uniform_layers(weights, norm, activations, wide=36):
+    """Build a network whose first layer is integer-exact, before layers of n-bit weights."""
+
+    def quantizer():
+        name, options = UNIFORM[weights]
+        return make_quantizer(name, options=options)
+
+    def inputs():
+        return None if activations is None else make_quantizer(activations, scale="none")
+
+    hidden = QuantConv2d(
+        7, 9, 3, padding=1, bias=True, weight_quantizer=quantizer(), input_quantizer=inputs()
+    )
+    return nn.Sequential(
+        Pixels("signed", 2),
+        QuantConv2d(2, 7, 3, padding=1, weight_quantizer=make_quantizer("binary")),
+        norm(7),
+        hidden,
+        nn.MaxPool2d(2),
+        norm(9),
+        nn.Flatten(),
+        QuantLinear(wide, 5, weight_quantizer=quantizer(), input_quantizer=inputs()),
+    )
+
+
+@pytest.mark.parametrize("activations", ["binary", "ternary"])
+@pytest.mark.parametrize("weights", UNIFORM)
+def test_whole_numbers_on_signs_agree_bit_for_bit(weights, activations):
+    """Sums of whole numbers are exact below 2^24, which 63 inputs of 65,535 stay under."""
+    torch.manual_seed(0)
+    model = uniform_layers(weights, BatchNorm, activations)
+    randomize(model, 0)
+    images = np.random.default_rng(0).integers(0, 256, (50, 2, 4, 4), dtype=np.uint8)
+    check_equal(freeze(model), hard_logits(model, images), images)
+
+
+@pytest.mark.parametrize("weights", UNIFORM)
+def test_weights_of_many_levels_agree_within_rounding_on_real_inputs(weights):
+    torch.manual_seed(0)
+    model = uniform_layers(weights, BatchNorm, None)
+    randomize(model, 0)
+    images = np.random.default_rng(0).integers(0, 256, (50, 2, 4, 4), dtype=np.uint8)
+    check_close(freeze(model), hard_logits(model, images), images)
+
+
+@pytest.mark.parametrize("n", [256, 2000])
+def test_sixteen_bits_on_signs_are_exact_up_to_256_inputs(n):
+    """Beyond 256 inputs of up to 65,535 the float32 sums round, in an order of their own."""
+    torch.manual_seed(0)
+    layer = QuantLinear(
+        n, 6, weight_quantizer=make_quantizer("register"), input_quantizer=make_quantizer("binary")
+    )
+    with torch.no_grad():
+        layer.weight_quantizer.store.fill_(32767)
+    model = nn.Sequential(Pixels("signed", 1), nn.Flatten(), layer)
+    images = np.random.default_rng(0).integers(0, 256, (20, 1, 1, n), dtype=np.uint8)
+    images[0] = 255
+    packed, hard = freeze(model), hard_logits(model, images)
+    if n == 256:
+        check_equal(packed, hard, images)
+    else:
+        for backend in BACKENDS.values():
+            difference = np.abs(packed.logits(images, backend) - hard).max()
+            assert difference <= TOLERANCE * np.abs(hard).max()
+
+
 def test_rms_norm_keeps_binary_signs():
     torch.manual_seed(0)
     model = quantized_stack("binary", "binary", RMSNorm, "mean-abs")

@@ -40,6 +40,45 @@ def test_quantized_layers_use_the_quantized_weights(weights, scale, activations)
         torch.testing.assert_close(layer(x), function(quantized, weight, layer.bias))
 
 
+@pytest.mark.parametrize(
+    ("weights", "options"),
+    [
+        ("bits", {}),
+        ("swarm", {}),
+        ("swarm", {"readout": "analog", "size": 5}),
+        ("swarm-float", {}),
+        ("register", {}),
+        ("ternary-register", {"trits": 2}),
+    ],
+)
+@pytest.mark.parametrize("scale", ["none", "fan-in"])
+def test_layers_with_adopted_weights_are_those_of_their_levels(weights, options, scale):
+    torch.manual_seed(1)
+
+    def quantizer():
+        return make_quantizer(weights, scale=scale, options=options)
+
+    linear = QuantLinear(9, 5, bias=True, weight_quantizer=quantizer())
+    conv = QuantConv2d(3, 4, 3, padding=1, bias=True, weight_quantizer=quantizer())
+    for layer, x, function, shape in [
+        (linear, torch.randn(4, 9), F.linear, (5, 9)),
+        (conv, torch.randn(2, 3, 6, 6), lambda x, w, b: F.conv2d(x, w, b, padding=1), (4, 3, 3, 3)),
+    ]:
+        levels = layer.weight_quantizer(layer.weight)
+        assert levels.shape == shape
+        for training in (True, False):
+            layer.train(training).zero_grad()
+            out = layer(x)
+            torch.testing.assert_close(out, function(x, levels, layer.bias))
+            out.square().sum().backward()
+            twin = levels.detach().requires_grad_()
+            function(x, twin, layer.bias.detach()).square().sum().backward()
+            expected = twin.grad
+            if weights == "swarm-float":
+                expected = (twin.grad / 32).reshape(len(twin), -1, 1).expand(layer.weight.shape)
+            torch.testing.assert_close(layer.weight.grad, expected, rtol=1e-4, atol=1e-4)
+
+
 def test_sums_of_binary_inputs_are_integers_before_the_scale():
     layer = QuantLinear(
         65,
