@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from bnncli.compare.published import parse_published, verdict_of
+from bnncli.compare.published import parse_published, shown_on, verdict_of
 from bnncli.compare.sentences import failures, p_text, sentences
 from bnncli.compare.statistics import (
     ALPHA,
@@ -308,3 +308,12 @@ def test_bytes_are_the_largest_and_state_is_parameters_and_optimizer():
     assert analysis.best.peak_resident_bytes is None
     assert analysis.summaries[1].state_bytes is None
     assert analysis.summaries[1].epochs == (3, 3)
+
+
+def test_a_published_figure_is_shown_on_its_own_data_set():
+    text = "mnist: 94.36 ± 0.76; cifar10: 70.0"
+    assert shown_on(text, "mnist") == "94.36 ± 0.76"
+    assert shown_on(text, "cifar10") == "70.0"
+    assert shown_on(text, "digits") == ""
+    assert shown_on("94.36", "digits") == "94.36"
+    assert shown_on("about 94", "digits") == "about 94"

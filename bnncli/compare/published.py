@@ -52,6 +52,14 @@ def published_on(text: str, data: str, *, only: bool) -> Published | None:
     return None
 
 
+def shown_on(text: str, data: str) -> str:
+    """Give what of a text concerns a data set, without its name; a text that is no figure whole."""
+    if not parse_published(text):
+        return text
+    parts = [part.strip().rpartition(":") for part in text.split(";")]
+    return "; ".join(figure.strip() for of, _, figure in parts if of in ("", data))
+
+
 def verdict_of(
     text: str, low: float | None, high: float | None, *, data: str, only: bool
 ) -> str | None:

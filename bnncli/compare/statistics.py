@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
-from bnncli.compare.published import verdict_of
+from bnncli.compare.published import shown_on, verdict_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -223,7 +223,7 @@ def _summarize(cells: list[CellResult], published: str, *, only: bool) -> Summar
         gradient_bytes=_largest(memories, "gradient_bytes"),
         optimizer_bytes=_largest(memories, "optimizer_bytes"),
         peak_resident_bytes=_largest(memories, "peak_resident_bytes"),
-        published=published,
+        published=shown_on(published, cells[0].data),
         verdict=verdict_of(published, hard.low, hard.high, data=cells[0].data, only=only),
     )
 
