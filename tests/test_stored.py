@@ -130,6 +130,10 @@ def test_the_state_follows_from_the_seed_alone(case):
 
 @pytest.mark.parametrize("case", STORED)
 def test_codes_are_a_snapshot(case):
+    quantizer, port = stored(case)
+    taken = quantizer.codes(port).codes
+    quantizer.disturb(1.0)
+    assert (taken != quantizer.codes(port).codes).double().mean() > 0.5
     model = network(case)
     before = weight_codes(model)
     for layer in (model[1], model[4]):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnncli.errors import UsageError
-from bnncli.quantizers import make_quantizer
+from bnncli.quantizers import lanes, make_quantizer
 from bnncli.quantizers.lanes import RARE, popcount, random_mask, random_words, words_of
 
 SIZES = [1, 31, 32, 33, 48, 64]
@@ -133,14 +133,14 @@ def test_every_lane_of_a_mask_is_set_with_the_chance(chance, size):
     n = 40_000
     mask = random_mask(torch.full((n,), chance), size)
     assert mask.shape == (n, words_of(size))
-    lanes = mask.unsqueeze(-1) >> torch.arange(32) & 1
-    lanes = lanes.reshape(n, -1)[:, :size].double()
+    hits = mask.unsqueeze(-1) >> torch.arange(32) & 1
+    hits = hits.reshape(n, -1)[:, :size].double()
     # Lanes of a weight share the rounding of a frequent chance, at most half of 2^-8 each way.
     shared = size * 2**-18 if chance > RARE else 0
     deviation = math.sqrt((chance * (1 - chance) / size + shared / size) / n)
-    assert lanes.mean().item() == pytest.approx(chance, abs=4.5 * deviation + 1e-12)
+    assert hits.mean().item() == pytest.approx(chance, abs=4.5 * deviation + 1e-12)
     each = math.sqrt((chance * (1 - chance) + 2**-18) / n)
-    assert (lanes.mean(dim=0) - chance).abs().max() <= 5 * each + (1e-4 if 0 < chance < 1e-3 else 0)
+    assert (hits.mean(dim=0) - chance).abs().max() <= 5 * each + (1e-4 if 0 < chance < 1e-3 else 0)
 
 
 def test_rare_lanes_are_independent():
@@ -154,6 +154,17 @@ def test_rare_lanes_are_independent():
     assert (hits == 0).double().mean().item() == pytest.approx(
         none, abs=4.5 * math.sqrt(none * (1 - none) / n)
     )
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.9])
+def test_the_walk_from_hit_to_hit_is_exact_for_any_chance(monkeypatch, chance):
+    monkeypatch.setattr(lanes, "RARE", 1.0)
+    torch.manual_seed(2)
+    mask = random_mask(torch.full((20_000,), chance), 48)
+    hits = (mask.unsqueeze(-1) >> torch.arange(32) & 1).reshape(20_000, 64).double()
+    assert hits[:, 48:].sum() == 0
+    share = hits[:, :48].mean(dim=0)
+    assert (share - chance).abs().max() < 5 * math.sqrt(chance * (1 - chance) / 20_000)
 
 
 def test_each_weight_has_its_own_chance():
