@@ -77,23 +77,26 @@ def make_optimizer(
         if latent_clip > 0 and groups.latent:
             clip_latent(optimizer, [p for _, p in groups.latent], latent_clip)
     else:
-        claimed = _claimed(preset, groups)
-        plain = find_optimizer(plain_optimizer or preset.plain[0])
-        if plain.trains != EVERYTHING:
-            raise UsageError(
-                f"plain optimizer {plain.name} trains {plain.trains}; give adam or sgd"
-            )
-        own = plain.name == preset.plain[0]
-        plain_rate = (preset.plain[1] if own else plain.lr) if plain_lr is None else plain_lr
-        parts = [preset.make(claimed, lr=rate, **checked)]
+        parts = [preset.make(_claimed(preset, groups), lr=rate, **checked)]
         rest = _torch_groups(groups.rest, weight_decay)
         if rest:
-            parts.append(plain.make(rest, lr=plain_rate))
+            parts.append(_plain(preset, rest, plain_optimizer, plain_lr))
         optimizer = Combined(parts)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
         group["initial_weight_decay"] = group.get("weight_decay", 0.0)
     return optimizer
+
+
+def _plain(
+    preset: OptimizerPreset, rest: list[dict[str, Any]], name: str | None, lr: float | None
+) -> Optimizer:
+    """Build the optimizer of what a preset does not claim; the preset's own has its own rate."""
+    plain = find_optimizer(name or preset.plain[0])
+    if plain.trains != EVERYTHING:
+        raise UsageError(f"plain optimizer {plain.name} trains {plain.trains}; give adam or sgd")
+    usual = preset.plain[1] if plain.name == preset.plain[0] else plain.lr
+    return plain.make(rest, lr=usual if lr is None else lr)
 
 
 def _check_claims(preset: OptimizerPreset, groups: ParameterGroups) -> None:
@@ -102,10 +105,12 @@ def _check_claims(preset: OptimizerPreset, groups: ParameterGroups) -> None:
     takes = {EVERYTHING: (LATENT,), LATENT: (LATENT,), STORED: (STORED,)}[preset.trains]
     for kind, present in has.items():
         if present and kind not in takes:
-            fitting = ", ".join(p.name for p in OPTIMIZERS.values() if p.trains == kind)
+            able = (kind, EVERYTHING) if kind == LATENT else (kind,)
+            fitting = ", ".join(p.name for p in OPTIMIZERS.values() if p.trains in able)
+            other = f"give --weights {preset.weights}" if preset.weights else "give other weights"
             raise UsageError(
                 f"optimizer {preset.name} trains {preset.trains}, but the network has {kind}; "
-                f"for these give one of: {fitting}"
+                f"{other}, or one of these optimizers: {fitting}"
             )
     if preset.trains != EVERYTHING and not has[preset.trains]:
         weights = preset.weights or "binary"
