@@ -249,15 +249,15 @@ def run_training(
     trainer.should_stop = should_stop
     if resume:
         log.restore()
-    reset_peak()
+    peak_of = "run" if reset_peak() else "process"
     finished = trainer.run()
     log.save()
-    return Outcome(finished, _finish(run, data, log) if finished else {})
+    return Outcome(finished, _finish(run, data, log, peak_of) if finished else {})
 
 
-def _finish(run: Run, data: ImageData, log: RunLog) -> dict[str, Any]:
+def _finish(run: Run, data: ImageData, log: RunLog, peak_of: str) -> dict[str, Any]:
     model, progress = log.trainer.model, log.trainer.progress
-    memory = measure_memory(model, log.trainer.optimizer)
+    memory = measure_memory(model, log.trainer.optimizer, peak_of=peak_of)
     if not log.best:
         raise BnnError(f"{run.path}: no epoch was finished, so there is no best model to keep")
     model.load_state_dict(log.best)

@@ -28,7 +28,8 @@ class Memory:
 
     ``parameter_bytes`` counts parameters and the integer stores of weights, ``buffer_bytes`` the
     statistics of norms and the like. ``peak_resident_bytes`` is the largest resident set of the
-    whole process, its libraries and data included, since ``reset_peak``.
+    whole process, its libraries and data included, during the ``run``, or since the ``process``
+    began where the system cannot start it anew: ``peak_of`` says which.
     """
 
     parameter_bytes: int
@@ -36,6 +37,7 @@ class Memory:
     gradient_bytes: int
     optimizer_bytes: int
     peak_resident_bytes: int
+    peak_of: str
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values."""
@@ -51,15 +53,18 @@ def storage_bytes(tensors: Iterable[Tensor]) -> int:
     return sum(storages.values())
 
 
-def reset_peak() -> None:
-    """Start the peak of the resident set anew where the system can (Linux)."""
-    if CLEAR_REFS.exists():
+def reset_peak() -> bool:
+    """Start the peak of the resident set anew; tell whether the system let us (Linux may)."""
+    try:
         CLEAR_REFS.write_text("5")
+    except OSError:
+        return False
+    return True
 
 
 def peak_resident_bytes() -> int:
-    """Give the largest resident set since ``reset_peak``, elsewhere than on Linux since the start."""
-    if CLEAR_REFS.exists():
+    """Give the largest resident set since the last ``reset_peak`` that worked, else the start."""
+    if STATUS.exists():
         for line in STATUS.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return 1024 * int(line.split()[1])
@@ -78,7 +83,7 @@ def _tensors(value: Any) -> Iterable[Tensor]:
             yield from _tensors(inner)
 
 
-def measure_memory(model: nn.Module, optimizer: torch.optim.Optimizer) -> Memory:
+def measure_memory(model: nn.Module, optimizer: torch.optim.Optimizer, *, peak_of: str) -> Memory:
     """Measure a model and its optimizer after a step, while the gradients are there."""
     stores = [
         buffer
@@ -94,4 +99,5 @@ def measure_memory(model: nn.Module, optimizer: torch.optim.Optimizer) -> Memory
         gradient_bytes=storage_bytes(p.grad for p in parameters if p.grad is not None),
         optimizer_bytes=storage_bytes(_tensors(optimizer.state_dict()["state"])),
         peak_resident_bytes=peak_resident_bytes(),
+        peak_of=peak_of,
     )
