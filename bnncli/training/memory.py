@@ -83,7 +83,9 @@ def _tensors(value: Any) -> Iterable[Tensor]:
             yield from _tensors(inner)
 
 
-def measure_memory(model: nn.Module, optimizer: torch.optim.Optimizer, *, peak_of: str) -> Memory:
+def measure_memory(
+    model: nn.Module, optimizer: torch.optim.Optimizer, *, peak_of: str = "process"
+) -> Memory:
     """Measure a model and its optimizer after a step, while the gradients are there."""
     stores = [
         buffer
