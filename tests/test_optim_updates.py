@@ -441,6 +441,18 @@ def test_counters_stop_at_their_limit():
     for _ in range(300):
         Counter(127).update(state, torch.tensor([1.0, -1.0]), 1.0)
     assert state["count"].tolist() == [127, -127]
+    Counter(127).update(state, torch.zeros(2), 1.0)  # no vote changes nothing, at the limit too
+    assert state["count"].tolist() == [127, -127]
+    Counter(127).update(state, torch.tensor([-1.0, 1.0]), 1.0)
+    assert state["count"].tolist() == [126, -126]
+
+
+def test_the_counter_of_a_swarm_can_reach_its_threshold():
+    for threshold, dtype in ((127, torch.int8), (128, torch.int32)):
+        optimizer = Bench("swarm-log", [1.0], threshold=threshold).optimizer
+        (state,) = optimizer.state.values()
+        assert state["count"].dtype == dtype
+        assert reachable(optimizer.score, optimizer.rule) == 1
 
 
 def test_density_lets_a_share_of_gradients_in():

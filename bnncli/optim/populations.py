@@ -66,10 +66,11 @@ def adaptive_bit(weights: Stored, lr: float) -> Optimizer:
 def swarm_log(weights: Stored, lr: float, *, threshold: int = 10, chance: float = 0.1) -> Optimizer:
     """Count the signs of gradients; at ±θ opposing agents flip with a fixed chance, and c = 0.
 
-    c ← c + sign g, one byte a weight. The rate is not used.
+    c ← c + sign g, one byte a weight up to a threshold of 127. The rate is not used.
     Source: SwarmLog (static) of leo-gan/binary-optimizers (int32, θ 10, chance .1).
     """
-    return Flip(weights, score=Counter(), rule=Fire(threshold, chance), lr=lr)
+    rule = Fire(threshold, chance)
+    return Flip(weights, score=Counter(max(127, threshold)), rule=rule, lr=lr)
 
 
 @optimizer("swarm-log-dynamic", trains=STORED, weights="swarm", lr=1.0)

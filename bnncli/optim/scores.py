@@ -227,9 +227,9 @@ class Counter:
     def update(self, state: State, grad: Tensor, lr: float) -> Tensor:
         """Count; what stands at the limit stays there."""
         count = state["count"]
-        # Clamped first, so that an int8 cannot wrap around.
         vote = grad.sign().to(count.dtype)
-        return count.clamp_(1 - self.limit, self.limit - 1).add_(vote)
+        # A vote beyond the limit is dropped before the sum, so that an int8 cannot wrap around.
+        return count.add_(vote.mul_(torch.lt(count * vote, self.limit)))
 
     def settle(self, state: State, fired: Tensor, rest: Tensor | None) -> None:
         """Discharge."""
