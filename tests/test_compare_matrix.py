@@ -50,6 +50,26 @@ def test_a_preset_says_what_it_is_and_reads_back_as_it_is_written(name):
     assert again.key == preset.key
 
 
+def test_tables_of_options_are_laid_over_one_another_name_by_name():
+    read = parse_matrix(
+        "m",
+        {
+            "base": {"train": {"optimizer_options": {"cap": 0.1}}},
+            "method": [
+                {"name": "x", "like": "bit-logic", "train": {"optimizer_options": {"cap": 1.0}}}
+            ],
+        },
+    )
+    (method,) = read.methods
+    registered = find_method("bit-logic").settings["train"]["optimizer_options"]
+    assert method.settings["train"]["optimizer_options"] == {**registered, "cap": 1.0}
+    assert len(registered) > 1
+    under = {"train": {"optimizer_options": {"cap": 0.1, "other": 1}}}
+    both = laid_over(under, method.settings)["train"]["optimizer_options"]
+    assert both == {"other": 1, **registered, "cap": 1.0}
+    assert under == {"train": {"optimizer_options": {"cap": 0.1, "other": 1}}}  # not written to
+
+
 @pytest.mark.parametrize("name", registered_methods())
 def test_a_method_says_what_it_is_and_resolves(name):
     method = find_method(name)

@@ -47,10 +47,14 @@ class NamedMethod:
 
 
 def laid_over(base: Partial, settings: Mapping[str, Mapping[str, Any]]) -> Partial:
-    """Give base settings with others laid over them, section by section."""
+    """Give base settings with others laid over them, name by name, also within tables of options."""
     merged = {section: dict(values) for section, values in base.items()}
     for section, values in settings.items():
-        merged[section] = {**merged.get(section, {}), **values}
+        under = merged.setdefault(section, {})
+        for key, value in values.items():
+            old = under.get(key)
+            tables = isinstance(old, dict) and isinstance(value, dict)
+            under[key] = {**old, **value} if tables else value
     return merged
 
 
