@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bnncli.cli.compare import build_matrix, weaknesses
+from bnncli.cli.compare import _base, build_matrix, weaknesses
 from bnncli.compare.matrix import Budget, find_preset
 from bnncli.compare.results import CellResult, Comparison
 from bnncli.errors import UsageError
@@ -67,6 +67,8 @@ WRONG = [
     (("float", "--epochs", "2", "--bits", "3"), "--epochs with --bits"),
     (("float", "--epochs", "0"), "epochs=0"),
     (("float", "--set", "lr=1"), "--set lr=1"),
+    (("float", "--set", "train..lr=1"), "--set train..lr=1"),
+    (("float", "--set", "train.lr=1", "--set", "train.lr.x=1"), "lr is given a value as well"),
     (("float", "--set", "train.lrr=1"), "did you mean 'lr'?"),
     (("float", "--set", "train.lr=often"), "train.lr='often'"),
     (("float", "--set", "train.seed=1"), "seeds = [...]"),
@@ -196,6 +198,14 @@ def test_a_killed_worker_is_replaced_and_a_signal_to_the_parent_alone_saves_runs
     assert any(Run(Path(cell["run"])).checkpoint.exists() for cell in saved["cells"])
     assert not (out / "stop").exists()
     assert not (out / "running").exists()
+
+
+def test_an_option_in_a_table_is_set_by_its_full_name():
+    given = ["train.optimizer_options.threshold=1e-6", "model.norm_options.eps=0.5", "train.lr=1"]
+    assert _base(None, None, given) == {
+        "train": {"optimizer_options": {"threshold": 1e-6}, "lr": 1},
+        "model": {"norm_options": {"eps": 0.5}},
+    }
 
 
 def test_a_contradiction_is_found_without_the_program():

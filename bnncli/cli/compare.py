@@ -181,13 +181,18 @@ def _base(arch: str | None, widths: str | None, given: Sequence[str]) -> dict[st
         base.setdefault("model", {})["widths"] = list(_numbers("--widths", widths))
     for text in given:
         name, equals, value = text.partition("=")
-        section, _, key = name.partition(".")
-        if not (section and key and equals):
+        path = name.split(".")
+        if len(path) < 2 or not all(path) or not equals:
             raise UsageError(f"--set {text}: expected NAME=VALUE, such as train.lr=0.01")
+        table: Any = base
+        for part in path[:-1]:  # also tables of options, such as train.optimizer_options.momentum
+            table = table.setdefault(part, {})
+            if not isinstance(table, dict):
+                raise UsageError(f"--set {text}: {part} is given a value as well; give one of them")
         try:
-            base.setdefault(section, {})[key] = tomllib.loads(f"value = {value}")["value"]
+            table[path[-1]] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
-            base.setdefault(section, {})[key] = value
+            table[path[-1]] = value
     return base
 
 
@@ -298,7 +303,7 @@ def notes(comparison: Comparison, seconds: float) -> list[str]:
     if weak:
         lines.append(f"weak comparison: {'; '.join(weak)}")
     runs, reused = len(comparison.cells), sum(cell.reused for cell in comparison.cells)
-    took = f"{runs} runs ({reused} reused) took {comparison.cell_seconds:.1f} s"
+    took = f"{runs} run{'s' * (runs != 1)} ({reused} reused) took {comparison.cell_seconds:.1f} s"
     jobs = comparison.environment["jobs"]
     if jobs > 1:
         took += f", up to {jobs} at a time"

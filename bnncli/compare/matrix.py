@@ -58,7 +58,7 @@ class Budget:
         """Say in words what is held equal."""
         return {
             None: "each method's own number of epochs",
-            "epochs": f"{self.amount} epochs for every run",
+            "epochs": f"{self.amount} epoch{'s' * (self.amount != 1)} for every run",
             "seconds": f"{self.amount:g} seconds of training for every run, in whole epochs",
             "bits": f"at most {self.amount:,} stored bits of weights while training",
         }[self.kind]
