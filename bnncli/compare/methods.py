@@ -53,8 +53,8 @@ def laid_over(base: Partial, settings: Mapping[str, Mapping[str, Any]]) -> Parti
         under = merged.setdefault(section, {})
         for key, value in values.items():
             old = under.get(key)
-            tables = isinstance(old, dict) and isinstance(value, dict)
-            under[key] = {**old, **value} if tables else value
+            both = isinstance(old, dict) and isinstance(value, dict)
+            under[key] = {**(old or {}), **value} if both else value
     return merged
 
 
