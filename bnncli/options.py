@@ -22,6 +22,15 @@ def options_of(function: Callable[..., Any]) -> dict[str, Any]:
     }
 
 
+def with_real_numbers(function: Callable[..., Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Write whole numbers as real ones where the default is real, so that 1 and 1.0 are the same."""
+    known = options_of(function)
+    return {
+        name: float(value) if type(value) is int and isinstance(known.get(name), float) else value
+        for name, value in given.items()
+    }
+
+
 def check_options(
     whose: str, function: Callable[..., Any], given: Mapping[str, Any]
 ) -> dict[str, Any]:

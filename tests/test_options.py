@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
+
 import pytest
+import torch
 
 from bnncli.cli.train import parse_options
 from bnncli.errors import UsageError
 from bnncli.options import check_options, options_of
 from bnncli.training.config import Settings
-from bnncli.training.experiment import resolve
+from bnncli.training.experiment import load_run_data, make_trainer, resolve
+from bnncli.training.runs import settings_hash
 
 
 def thing(size, *, rate: float = 0.5, count: int = 3, name: str = "a", on: bool = False):
@@ -54,3 +58,28 @@ def test_an_optimizer_without_latents_brings_its_weights():
     assert (settings.model.weights, settings.model.scale) == ("bits", None)
     asked = {"model": {"weights": "ternary"}, "train": {"optimizer": "bop"}}
     assert resolve(Settings().updated(asked)).model.weights == "ternary"  # refused when built
+
+
+def test_a_run_is_the_same_however_its_options_are_written():
+    def key(text: str) -> str:
+        train = {"optimizer": "integer-voting", **tomllib.loads(text)}
+        return settings_hash(resolve(Settings().updated({"train": train})))
+
+    lif = 'optimizer = "lif"\noptimizer_options = '
+    written = [lif + "{threshold = 6, decay = 0.5}", lif + "{decay = 0.5, threshold = 6.0}"]
+    assert len({key(text) for text in written}) == 1
+    assert key(lif + "{threshold = 7}") != key(written[0])
+    whole = resolve(
+        Settings().updated(
+            {"train": tomllib.loads("optimizer = 'integer-voting'\noptimizer_options.limit = 60")}
+        )
+    )
+    assert type(whole.train.optimizer_options["limit"]) is int
+
+
+def test_momentum_is_given_once():
+    given = {"optimizer": "swarm", "momentum": 0.9, "optimizer_options": {"momentum": 0.5}}
+    settings = resolve(Settings().updated({"model": {"arch": "mlp"}, "train": given}))
+    data = load_run_data(settings, data_dir=None, download=False)
+    with pytest.raises(UsageError, match=r"train\.momentum with an option momentum"):
+        make_trainer(settings, data, device=torch.device("cpu"))

@@ -19,6 +19,7 @@ from bnncli.layers import Pixels
 from bnncli.models import Quantization, build_model, find_arch
 from bnncli.norms import SHIFTS
 from bnncli.optim import find_optimizer, make_optimizer
+from bnncli.options import with_real_numbers
 from bnncli.training.evaluate import accuracy
 from bnncli.training.limits import check_ranges
 from bnncli.training.loop import Trainer
@@ -58,7 +59,11 @@ def resolve(settings: Settings) -> Settings:
     if given.get("weights", defaults["weights"]) != defaults["weights"]:
         # Another quantizer than the architecture's own brings its own scale.
         defaults.pop("scale", None)
-    own = find_optimizer(train.optimizer).weights
+    optimizer = find_optimizer(train.optimizer)
+    if train.optimizer_options:
+        options = with_real_numbers(optimizer.make, train.optimizer_options)
+        train = dataclasses.replace(train, optimizer_options=options)
+    own = optimizer.weights
     if own is not None and {**defaults, **given}["weights"] in {"binary", "float"}:
         # An optimizer without latents brings the store that it moves.
         given["weights"] = own
@@ -67,7 +72,8 @@ def resolve(settings: Settings) -> Settings:
     if merged.get("norm") in SHIFTS and merged["weights"] != "float":
         # Nothing else would bring a sum of ±1 products back to unit variance.
         merged.setdefault("scale", "fan-in")
-    return dataclasses.replace(settings, model=dataclasses.replace(settings.model, **merged))
+    model = dataclasses.replace(settings.model, **merged)
+    return dataclasses.replace(settings, model=model, train=train)
 
 
 def pixel_statistics(split: ImageSplit) -> tuple[list[float], list[float]]:
@@ -167,6 +173,8 @@ def _optimizer_options(train: TrainSettings) -> dict[str, Any]:
     """Give the optimizer's options; ``momentum`` has a setting of its own, being so common."""
     options: dict[str, Any] = dict(train.optimizer_options or {})
     if train.momentum is not None:
+        if "momentum" in options:
+            raise UsageError("train.momentum with an option momentum: give one of them")
         options["momentum"] = train.momentum
     return options
 
