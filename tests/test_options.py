@@ -83,3 +83,5 @@ def test_momentum_is_given_once():
     data = load_run_data(settings, data_dir=None, download=False)
     with pytest.raises(UsageError, match=r"train\.momentum with an option momentum"):
         make_trainer(settings, data, device=torch.device("cpu"))
+    real = {"model": {"weights": "float"}, "train": {"optimizer": "bop"}}
+    assert resolve(Settings().updated(real)).model.weights == "float"  # refused likewise

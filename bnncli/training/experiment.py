@@ -64,7 +64,7 @@ def resolve(settings: Settings) -> Settings:
         options = with_real_numbers(optimizer.make, train.optimizer_options)
         train = dataclasses.replace(train, optimizer_options=options)
     own = optimizer.weights
-    if own is not None and {**defaults, **given}["weights"] in {"binary", "float"}:
+    if own is not None and given.get("weights") in {None, "binary"}:
         # An optimizer without latents brings the store that it moves.
         given["weights"] = own
         defaults.pop("scale", None)
