@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bnncli.cli.train import parse_options
+from bnncli.data import load_dataset
 from bnncli.errors import UsageError
 from bnncli.options import check_options, options_of
 from bnncli.training.config import Settings
@@ -85,3 +86,15 @@ def test_momentum_is_given_once():
         make_trainer(settings, data, device=torch.device("cpu"))
     real = {"model": {"weights": "float"}, "train": {"optimizer": "bop"}}
     assert resolve(Settings().updated(real)).model.weights == "float"  # refused likewise
+
+
+def test_the_plain_optimizer_takes_options_of_its_own():
+    train = {"optimizer": "bop", "plain_optimizer": "sgd", "plain_options": {"momentum": 0}}
+    settings = resolve(Settings().updated({"model": {"arch": "mlp"}, "train": train}))
+    assert settings.train.plain_options == {"momentum": 0.0}
+    trainer = make_trainer(settings, load_dataset("digits"), device=torch.device("cpu"))
+    momenta = [group["momentum"] for group in trainer.optimizer.param_groups if "momentum" in group]
+    assert momenta == [0.0]
+    wrong = settings.updated({"train": {"plain_optimizer": "adam"}})
+    with pytest.raises(UsageError, match="plain optimizer adam has no option 'momentum'"):
+        make_trainer(wrong, load_dataset("digits"), device=torch.device("cpu"))

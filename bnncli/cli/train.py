@@ -123,6 +123,9 @@ def train(
         str | None,
         _text("--plain-optimizer", TRAINING, "For what the optimizer does not train: adam or sgd."),
     ] = None,
+    plain_option: Annotated[
+        list[str] | None, _pairs("--plain-option", TRAINING, "plain optimizer")
+    ] = None,
     plain_lr: Annotated[float | None, _text("--plain-lr", TRAINING, "Its learning rate.")] = None,
     weight_decay: Annotated[
         float | None, _text("--weight-decay", TRAINING, "Of real-valued weights. Default: 0.")
@@ -212,6 +215,7 @@ def train(
             "lr": lr,
             "momentum": momentum,
             "plain_optimizer": plain_optimizer,
+            "plain_options": parse_options("--plain-option", plain_option),
             "plain_lr": plain_lr,
             "weight_decay": weight_decay,
             "latent_clip": latent_clip,

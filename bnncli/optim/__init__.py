@@ -56,6 +56,7 @@ def make_optimizer(
     weight_decay: float = 0.0,
     latent_clip: float = 1.0,
     plain_optimizer: str | None = None,
+    plain_options: Mapping[str, Any] | None = None,
     plain_lr: float | None = None,
 ) -> Optimizer:
     """Build a registered optimizer over a model's groups, with another for what it does not claim.
@@ -69,9 +70,10 @@ def make_optimizer(
     _check_claims(preset, groups)
     rate = preset.lr if lr is None else lr
     if preset.trains == EVERYTHING:
-        if plain_optimizer is not None or plain_lr is not None:
+        if plain_optimizer is not None or plain_lr is not None or plain_options:
             raise UsageError(
-                f"optimizer {name} trains every parameter; drop --plain-optimizer and --plain-lr"
+                f"optimizer {name} trains every parameter; drop --plain-optimizer, --plain-lr and "
+                f"--plain-option"
             )
         optimizer = preset.make(_torch_groups(groups, weight_decay), lr=rate, **checked)
         if latent_clip > 0 and groups.latent:
@@ -80,7 +82,7 @@ def make_optimizer(
         parts = [preset.make(_claimed(preset, groups), lr=rate, **checked)]
         rest = _torch_groups(groups.rest, weight_decay)
         if rest:
-            parts.append(_plain(preset, rest, plain_optimizer, plain_lr))
+            parts.append(_plain(preset, rest, plain_optimizer, plain_lr, plain_options or {}))
         optimizer = Combined(parts)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -89,14 +91,19 @@ def make_optimizer(
 
 
 def _plain(
-    preset: OptimizerPreset, rest: list[dict[str, Any]], name: str | None, lr: float | None
+    preset: OptimizerPreset,
+    rest: list[dict[str, Any]],
+    name: str | None,
+    lr: float | None,
+    options: Mapping[str, Any],
 ) -> Optimizer:
     """Build the optimizer of what a preset does not claim; the preset's own has its own rate."""
     plain = find_optimizer(name or preset.plain[0])
     if plain.trains != EVERYTHING:
         raise UsageError(f"plain optimizer {plain.name} trains {plain.trains}; give adam or sgd")
     usual = preset.plain[1] if plain.name == preset.plain[0] else plain.lr
-    return plain.make(rest, lr=usual if lr is None else lr)
+    checked = check_options(f"plain optimizer {plain.name}", plain.make, options)
+    return plain.make(rest, lr=usual if lr is None else lr, **checked)
 
 
 def _check_claims(preset: OptimizerPreset, groups: ParameterGroups) -> None:

@@ -65,6 +65,7 @@ class TrainSettings:
     lr: float | None = None
     momentum: float | None = None
     plain_optimizer: str | None = None
+    plain_options: Options | None = None
     plain_lr: float | None = None
     weight_decay: float = 0.0
     latent_clip: float = 1.0

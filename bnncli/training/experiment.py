@@ -60,9 +60,12 @@ def resolve(settings: Settings) -> Settings:
         # Another quantizer than the architecture's own brings its own scale.
         defaults.pop("scale", None)
     optimizer = find_optimizer(train.optimizer)
-    if train.optimizer_options:
-        options = with_real_numbers(optimizer.make, train.optimizer_options)
-        train = dataclasses.replace(train, optimizer_options=options)
+    plain = find_optimizer(train.plain_optimizer or optimizer.plain[0])
+    for name, made in (("optimizer_options", optimizer), ("plain_options", plain)):
+        options = getattr(train, name)
+        if options:
+            as_read: dict[str, Any] = {name: with_real_numbers(made.make, options)}
+            train = dataclasses.replace(train, **as_read)
     own = optimizer.weights
     if own is not None and given.get("weights") in {None, "binary"}:
         # An optimizer without latents brings the store that it moves.
@@ -155,6 +158,7 @@ def make_trainer(settings: Settings, data: ImageData, *, device: torch.device) -
         lr=train.lr,
         options=_optimizer_options(train),
         plain_optimizer=train.plain_optimizer,
+        plain_options=train.plain_options,
         plain_lr=train.plain_lr,
         weight_decay=train.weight_decay,
         latent_clip=train.latent_clip,
