@@ -265,11 +265,11 @@ def test_a_verdict_is_the_side_of_the_interval(low, width, hundredths):
     edge = min(abs(figure - 100 * low), abs(figure - 100 * (low + width)))
     assume(edge > 0.0051)
     inside = 100 * low < figure < 100 * (low + width)
-    assert found == ("reproduced" if inside else "higher" if figure < 100 * low else "lower")
+    assert found == ("compatible" if inside else "higher" if figure < 100 * low else "lower")
 
 
 def test_a_verdict_allows_for_the_last_printed_digit():
-    assert verdict_of("96.3", 0.9633, 0.97, data="d", only=True) == "reproduced"
+    assert verdict_of("96.3", 0.9633, 0.97, data="d", only=True) == "compatible"
     assert verdict_of("96.30", 0.9633, 0.97, data="d", only=True) == "higher"
     assert verdict_of("96.3", None, None, data="d", only=True) is None
 

@@ -65,7 +65,7 @@ def verdict_of(
 ) -> str | None:
     """Say how measured accuracy stands to the published one, None where that cannot be said.
 
-    ``reproduced``: the figure lies in our interval (fractions), give or take half its last digit;
+    ``compatible``: the figure lies in our interval (fractions), give or take half its last digit;
     ``higher`` or ``lower``: our whole interval lies above or below it.
     """
     figure = published_on(text, data, only=only)
@@ -74,4 +74,4 @@ def verdict_of(
     slack = figure.step / 2 + 1e-9
     if 100 * low > figure.mean + slack:
         return "higher"
-    return "lower" if 100 * high < figure.mean - slack else "reproduced"
+    return "lower" if 100 * high < figure.mean - slack else "compatible"

@@ -113,7 +113,7 @@ def _limits(analysis: Analysis) -> list[str]:
 
 def _published(analysis: Analysis) -> list[str]:
     words = {
-        "reproduced": "published figure inside our 95 % interval (reproduced)",
+        "compatible": "published figure inside our 95 % interval (compatible; a wide one shows little)",
         "higher": "our 95 % interval lies above the published figure (higher)",
         "lower": "our 95 % interval lies below the published figure (lower)",
     }
