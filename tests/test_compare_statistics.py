@@ -22,6 +22,8 @@ from bnncli.compare.statistics import (
     holm,
     number,
     paired_p,
+    pool,
+    pooled_p,
     smallest_visible,
 )
 from tests.comparisons import by_method, compared, failed, finished
@@ -193,15 +195,16 @@ def test_a_clear_difference_is_found_and_a_small_one_is_not():
     rows = {"good": [0.980, 0.981, 0.979], "near": [0.9795, 0.9812, 0.9788], "far": [0.9, 0.902, 0.899]}  # fmt: skip
     best, apart, same, limits = sentences(by_method(rows))
     assert best.startswith("mnist: the highest mean is that of good, 98.00 %")
-    rule = "distinguishable from good at 5 % after Holm's correction over 3 paired tests: "
+    rule = "distinguishable from good at 5 % after Holm's correction over 3 paired tests with one spread for all methods: "
     assert re.fullmatch(rf"mnist: {rule}far \(−7.97 points, p [^)]+\)\.", apart)
     assert re.fullmatch(rf"mnist: not {rule}near \(−0.02 points, p [^)]+\)\.", same)
     assert limits.startswith("mnist: what 3 common seeds can show: ")
 
 
 def test_the_smallest_visible_difference_is_where_the_test_turns():
-    rows = {"a": [0.97, 0.98, 0.96], "b": [0.95, 0.93, 0.955], "c": [0.9, 0.93, 0.88]}
+    rows = {"a": [0.97, 0.98, 0.96], "b": [0.95, 0.93, 0.955], "c": [0.9, 0.9, 0.9]}
     analysis = the_analysis(rows)
+    assert analysis.pooled is None  # a method without a spread shares none
     n, spread, smallest = smallest_visible(analysis)
     assert n == 3
     base = np.array([-1.0, 0.0, 1.0]) * spread  # standard deviation: spread
@@ -209,6 +212,63 @@ def test_the_smallest_visible_difference_is_where_the_test_turns():
     assert paired_p((base + 1.001 * smallest).tolist()) < strictest
     assert paired_p((base + 0.999 * smallest).tolist()) > strictest
     assert f"{100 * smallest:.2f} points" in "\n".join(sentences(by_method(rows)))
+
+
+def test_the_smallest_visible_difference_turns_the_pooled_test_too():
+    rows = {"a": [0.97, 0.98, 0.96], "b": [0.95, 0.93, 0.955], "c": [0.9, 0.93, 0.88]}
+    analysis = the_analysis(rows)
+    n, spread, smallest = smallest_visible(analysis)
+    assert n == 3
+    assert spread == pytest.approx(math.sqrt(2) * analysis.pooled.sd)
+    strictest = ALPHA / len(analysis.pairs)
+    assert pooled_p(1.001 * smallest, analysis.pooled) < strictest
+    assert pooled_p(-0.999 * smallest, analysis.pooled) > strictest
+
+
+def noisy(generator, k=6, n=3, sd=0.002):
+    """Accuracies of k equal methods on n seeds that share some luck."""
+    return 0.9 + generator.normal(0, sd, (k, n)) + generator.normal(0, 0.01, n)
+
+
+def test_the_pooled_spread_is_the_residual_of_methods_and_seeds():
+    table = noisy(np.random.default_rng(2))
+    found = pool(table.tolist())
+    k, n = table.shape
+    columns = [np.repeat(np.eye(k), n, axis=0), np.tile(np.eye(n)[:, 1:], (k, 1))]
+    _, (squares,), *_ = np.linalg.lstsq(np.hstack(columns), table.ravel(), rcond=None)
+    assert found.degrees == (k - 1) * (n - 1)
+    assert found.sd == pytest.approx(math.sqrt(squares / found.degrees))
+    shifted = table + np.arange(k)[:, None] * 0.01 + np.arange(n) * 0.02
+    assert pool(shifted.tolist()).sd == pytest.approx(found.sd)
+
+
+def test_the_pooled_test_errs_as_often_as_it_says():
+    generator, p_values = np.random.default_rng(3), []
+    for _ in range(1500):
+        table = noisy(generator)
+        pooled = pool(table.tolist())
+        if pooled is not None:
+            p_values.append(pooled_p(float(table[0].mean() - table[1].mean()), pooled))
+    rejected = np.mean(np.array(p_values) < ALPHA)
+    assert rejected == pytest.approx(ALPHA, abs=3 * math.sqrt(0.05 * 0.95 / len(p_values)))
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [[0.9, 0.91, 0.92], [0.8, 0.82, 0.81]],  # two methods: the paired test is the same
+        [[0.9], [0.8], [0.7]],
+        [[0.9, 0.91, 0.92], [0.8, 0.82, 0.81], [0.7, 0.7, 0.7]],
+        [[0.970, 0.971, 0.972], [0.960, 0.962, 0.961], [0.1, 0.4, 0.3]],  # a collapse
+    ],
+)
+def test_spreads_that_differ_or_cannot_be_known_are_not_pooled(rows):
+    assert pool(rows) is None
+
+
+def test_methods_that_lack_a_seed_are_not_pooled():
+    rows = {"a": [0.97, 0.98, 0.96], "b": [0.95, 0.93, 0.955], "c": [0.9, 0.93]}
+    assert the_analysis(rows).pooled is None
 
 
 def test_one_seed_has_no_interval_and_no_test():

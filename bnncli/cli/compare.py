@@ -7,6 +7,7 @@ import shlex
 import sys
 import time
 import tomllib
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -322,8 +323,9 @@ def weaknesses(comparison: Comparison) -> list[str]:
     timed = any("epoch_seconds" in share for share in comparison.shares)
     epochs = {share["method"]: share["epochs"] for share in comparison.shares}
     if not timed and len(set(epochs.values())) > 1:
-        listed = ", ".join(f"{method} {number}" for method, number in epochs.items())
-        found.append(f"methods train for different numbers of epochs ({listed})")
+        counts = sorted(Counter(epochs.values()).items())
+        listed = ", ".join(f"{many} for {number}" for number, many in counts)
+        found.append(f"methods train for different numbers of epochs: {listed}")
     return found
 
 

@@ -76,6 +76,8 @@ def _differences(analysis: Analysis) -> list[str]:
     best = analysis.best.method
     n_tests = sum(pair.p is not None for pair in analysis.pairs)
     rule = f"at 5 % after Holm's correction over {n_tests} paired test{'s' * (n_tests != 1)}"
+    if analysis.pooled is not None:
+        rule += " with one spread for all methods"
     apart = [_with_p(pair) for pair in pairs if pair.distinguishable]
     same = [_with_p(pair) for pair in pairs if pair.p is not None and not pair.distinguishable]
     untested = [pair.other for pair in pairs if pair.p is None]
@@ -102,12 +104,18 @@ def _limits(analysis: Analysis) -> list[str]:
     if visible is None:
         return []
     n, spread, smallest = visible
+    pooled = analysis.pooled
+    source = "median standard deviation"
+    if pooled is not None:
+        source = f"pooled over methods, {pooled.degrees} degrees of freedom"
     text = (
         f"what {n} common seeds can show: paired differences vary by {100 * spread:.2f} points "
-        f"(median standard deviation); at that spread a mean difference below {100 * smallest:.2f} "
+        f"({source}); at that spread a mean difference below {100 * smallest:.2f} "
         f"points does not pass the first, strictest step of the correction. Not distinguishable "
         f"does not mean equal."
     )
+    if pooled is not None:
+        text += f" Bartlett's test sees no difference between the methods' spreads (p {p_text(pooled.bartlett)})."
     return [text]
 
 

@@ -93,12 +93,34 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pooled:
+    """The spread that methods share once each method's mean and each seed's luck are taken out.
+
+    ``bartlett`` is the p of the test that methods do not differ in spread.
+    """
+
+    sd: float
+    degrees: int
+    seeds: int
+    bartlett: float
+
+    @property
+    def of_difference(self) -> float:
+        """Give the standard error of the difference of two means: sd · √(2 / seeds)."""
+        return self.sd * math.sqrt(2 / self.seeds)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Analysis:
-    """One data set of a comparison: summaries from the best mean down, and all their pairs."""
+    """One data set of a comparison: summaries from the best mean down, and all their pairs.
+
+    ``pooled`` is the spread that the tests used, None where each pair has its own.
+    """
 
     data: str
     summaries: tuple[Summary, ...]
     pairs: tuple[Pair, ...]
+    pooled: Pooled | None = None
 
     @property
     def best(self) -> Summary:
@@ -152,6 +174,37 @@ def paired_p(differences: Sequence[float]) -> float | None:
     return float(2 * t.sf(abs(mean) / (sd / math.sqrt(n)), n - 1))
 
 
+def pool(accuracies: Sequence[Sequence[float]]) -> Pooled | None:
+    """Pool the spread of methods (rows) over common seeds (columns), where they may share one.
+
+    sd² = Σ (aₘₛ − āₘ − āₛ + ā)² / ((k − 1)(n − 1)), the residual of the additive model of k methods
+    and n seeds. None for fewer than three methods or two seeds, for a method without a spread, or
+    where Bartlett's test finds at 5 % that spreads differ (Levene's sees nothing with three seeds).
+    Two methods alone would give the paired test.
+    """
+    import numpy as np
+    from scipy.stats import bartlett
+
+    table = np.asarray(accuracies, dtype=np.float64)
+    if table.ndim != 2 or table.shape[0] < 3 or table.shape[1] < 2:
+        return None
+    k, n = table.shape
+    rest = table - table.mean(1, keepdims=True) - table.mean(0, keepdims=True) + table.mean()
+    degrees = (k - 1) * (n - 1)
+    sd = float(np.sqrt(np.square(rest).sum() / degrees))
+    if min(sd, *table.std(1)) <= ROUNDING:
+        return None
+    p = float(bartlett(*table).pvalue)
+    return Pooled(sd=sd, degrees=degrees, seeds=n, bartlett=p) if p >= ALPHA else None
+
+
+def pooled_p(difference: float, pooled: Pooled) -> float:
+    """Test that two means are equal by Student's t with the pooled spread, two-sided."""
+    from scipy.stats import t
+
+    return float(2 * t.sf(abs(difference) / pooled.of_difference, pooled.degrees))
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Correct p-values for their number by Holm's step-down rule (Holm 1979), in their order.
 
@@ -179,8 +232,16 @@ def analyze(comparison: Comparison) -> tuple[Analysis, ...]:
             for name, cells in methods.items()
         ]
         summaries.sort(key=lambda summary: (-summary.hard.mean, summary.method))
-        pairs = _pairs(summaries)
-        analyses.append(Analysis(data=data, summaries=tuple(summaries), pairs=pairs))
+        shared = len({summary.seeds for summary in summaries}) == 1
+        pooled = pool([summary.accuracies for summary in summaries]) if shared else None
+        analyses.append(
+            Analysis(
+                data=data,
+                summaries=tuple(summaries),
+                pairs=_pairs(summaries, pooled),
+                pooled=pooled,
+            )
+        )
     return tuple(analyses)
 
 
@@ -240,16 +301,16 @@ def _largest(records: Iterable[Mapping[str, Any]], key: str) -> int | None:
     return int(max(values)) if values else None
 
 
-def _pairs(summaries: Sequence[Summary]) -> tuple[Pair, ...]:
+def _pairs(summaries: Sequence[Summary], pooled: Pooled | None) -> tuple[Pair, ...]:
     """Compare every two methods; summaries come from the best down, so the first is better."""
-    pairs = [_pair(better, other) for better, other in combinations(summaries, 2)]
+    pairs = [_pair(better, other, pooled) for better, other in combinations(summaries, 2)]
     corrected = iter(holm([pair.p for pair in pairs if pair.p is not None]))
     return tuple(
         pair if pair.p is None else replace(pair, corrected=next(corrected)) for pair in pairs
     )
 
 
-def _pair(better: Summary, other: Summary) -> Pair:
+def _pair(better: Summary, other: Summary, pooled: Pooled | None) -> Pair:
     first = dict(zip(better.seeds, better.accuracies, strict=True))
     second = dict(zip(other.seeds, other.accuracies, strict=True))
     seeds = tuple(seed for seed in first if seed in second)
@@ -259,17 +320,22 @@ def _pair(better: Summary, other: Summary) -> Pair:
         other=other.method,
         seeds=seeds,
         difference=estimate(differences, limits=(-1, 1)) if differences else None,
-        p=paired_p(differences),
+        p=pooled_p(statistics.fmean(differences), pooled) if pooled else paired_p(differences),
     )
 
 
 def smallest_visible(analysis: Analysis) -> tuple[int, float, float] | None:
     """Give seeds, spread and the smallest mean difference that the test could have called one.
 
-    d = t(1 − α / 2m, n − 1) · s / √n, for m tested pairs, the usual number n of common seeds with
-    the best method, and the median standard deviation s of the paired differences. None without a spread.
+    d = t(1 − α / 2m, ν) · s / √n for m tested pairs of n seeds. Pooled, s is √2 times the shared
+    spread and ν its degrees; else the median standard deviation of the paired differences with
+    ν = n − 1, and n the usual number of seeds common with the best method. None without a spread.
     """
     tested = [pair for pair in analysis.pairs if pair.p is not None]
+    if analysis.pooled is not None:
+        pooled = analysis.pooled
+        quantile = _t_quantile(1 - ALPHA / (2 * len(tested)), pooled.degrees)
+        return pooled.seeds, math.sqrt(2) * pooled.sd, quantile * pooled.of_difference
     spreads = [pair.difference.sd for pair in tested if pair.difference and pair.difference.sd]
     with_best = [len(pair.seeds) for pair in analysis.against_best() if pair.p is not None]
     if not spreads or not with_best:
