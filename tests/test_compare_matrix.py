@@ -79,6 +79,12 @@ def test_a_method_says_what_it_is_and_resolves(name):
     assert resolve(Settings().updated(partial)).model.weights
 
 
+@pytest.mark.parametrize("name", registered_methods())
+def test_a_method_needs_no_more_than_an_architecture(name, conditions):
+    """``bnn compare NAME --arch mlp`` names no weights."""
+    assert plan(matrix(name), conditions)
+
+
 FILE = """
 seeds = [3, 5]
 data = ["digits", "mnist"]
