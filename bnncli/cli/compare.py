@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bnncli.cli.console import print_json, print_note, stderr, stdout
-from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, RunsDir
+from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, Quiet, RunsDir
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def compare_methods(
         typer.Option("--force", rich_help_panel=RUN, help="Replace another comparison's report."),
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", rich_help_panel=RUN, help="Say nothing on stderr.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare training methods on data sets with several seeds, under one budget."""
     matrix = build_matrix(

@@ -45,6 +45,10 @@ AsJson = Annotated[
 Force = Annotated[
     bool, typer.Option("--force", help="Replace what is there.", rich_help_panel="Run")
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Say nothing on stderr.", rich_help_panel="Run"),
+]
 Sample = Annotated[
     int | None,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bnncli.cli.console import print_json
-from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Force, Offline, RunsDir
+from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Force, Offline, Quiet, RunsDir
 from bnncli.cli.training import Manner, go_on, start
 from bnncli.errors import UsageError
 
@@ -176,9 +176,7 @@ def train(
         typer.Option("--print-config", rich_help_panel=RUN, help="Print the settings and stop."),
     ] = False,
     as_json: AsJson = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", rich_help_panel=RUN, help="Say nothing on stderr.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a network, freeze it to bits and evaluate what was frozen."""
     if binary and weights not in {None, "binary"}:
