@@ -18,8 +18,11 @@ ORDER = [
     "errors",
     "options",
     "bits",
+    "gates",
     "jsontext",
     "data",
+    "packed",
+    "native",
     "quantizers",
     "norms",
     "layers",
@@ -27,8 +30,6 @@ ORDER = [
     "optim",
     "training",
     "recipes",
-    "packed",
-    "native",
     "freeze",
     "forms",
     "job",
@@ -37,9 +38,9 @@ ORDER = [
     "bench",
     "cli",
 ]
-# Frozen models run without torch, so this block sees nothing of the torch block above it.
-TORCH_FREE = {"packed", "native"}
-ALLOWED_IN_TORCH_FREE = {"errors", "options", "bits", "data", "packed", "native"}
+# Frozen models run without torch, so these see nothing of the torch modules.
+TORCH_FREE = {"gates", "packed", "native"}
+ALLOWED_IN_TORCH_FREE = {"errors", "options", "bits", "gates", "data", "packed", "native"}
 
 
 def top_module(path: Path) -> str:
