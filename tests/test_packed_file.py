@@ -11,7 +11,7 @@ import pytest
 
 from bnncli.bits import pack_bits
 from bnncli.errors import BnnError
-from bnncli.packed import PackedModel, load_packed, save_packed
+from bnncli.packed import PackedModel, load_packed, logic, save_packed
 from bnncli.packed import elementwise as ew
 from bnncli.packed import layers as la
 from bnncli.packed import uniform as un
@@ -62,6 +62,16 @@ EVERY_KIND = (
     un.UniformLinear(in_features=6, planes=words(4, 6, 6), n_levels=16),
     la.FloatLinear(weight=floats(10, 6)),
 )
+# The other kind that takes pixels, so it heads a model of its own.
+LOGIC = logic.LogicNetwork(
+    pixel=np.array([3, 0, 3], np.int32),
+    threshold=np.array([0, 255, 7], np.uint8),
+    op=np.array([8, 6], np.uint8),
+    a=np.array([2, 5], np.int32),
+    b=np.array([3, 4], np.int32),
+    outputs=np.array([5, 6, 1, 0], np.int32),
+    n_groups=2,
+)
 MODEL = PackedModel(EVERY_KIND, {"arch": "every-kind", "note": "−1 ⇔ bit 1"})
 CONTENT = to_bytes(MODEL)
 
@@ -81,7 +91,8 @@ def header_and_body():
 
 
 def test_every_kind_survives_a_round_trip(tmp_path):
-    assert {step.kind for step in EVERY_KIND} == set(STEPS)
+    assert {step.kind for step in (*EVERY_KIND, LOGIC)} == set(STEPS)
+    assert from_bytes(to_bytes(PackedModel((LOGIC,)))).steps == (LOGIC,)
     path = tmp_path / "folder" / "model.bnn"
     save_packed(MODEL, path)
     assert load_packed(path) == MODEL

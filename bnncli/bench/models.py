@@ -19,7 +19,6 @@ from bnncli.bench.networks import (
 from bnncli.freeze import float_bytes, freeze
 from bnncli.native import default_backend
 from bnncli.packed import model_size
-from bnncli.packed.model import BATCH_SIZE
 from bnncli.training.config import ModelSettings
 from bnncli.training.evaluate import model_logits
 
@@ -63,10 +62,10 @@ def _contest(network: Network, batch: int) -> Contest:
         equal_to("hard", tolerance)({"hard": hard, "packed": outputs["packed"]})
 
     agreeing = int((plan.predict(images) == hard.argmax(axis=1)).sum())
-    # A packed plan works in parts of BATCH_SIZE images; torch may be faster that way as well.
+    # A packed plan works in parts of batch_size images; torch may be faster that way as well.
     splits: dict[str, tuple[Tensor, ...]] = {"torch float32": (tensor,)}
-    if batch > BATCH_SIZE:
-        splits[f"torch float32 by {BATCH_SIZE}"] = torch.split(tensor, BATCH_SIZE)
+    if batch > plan.batch_size:
+        splits[f"torch float32 by {plan.batch_size}"] = torch.split(tensor, plan.batch_size)
     contenders = {
         name: Contender(partial(run_floats, parts), size_bytes=float_bytes(floats))
         for name, parts in splits.items()

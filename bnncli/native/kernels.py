@@ -25,6 +25,7 @@ from bnncli.packed.backend import (
     check_thresholds,
     check_weights,
 )
+from bnncli.packed.logic_reference import LogicReference
 from bnncli.packed.reference import NumpyBackend
 
 try:
@@ -35,9 +36,12 @@ except ImportError as error:
     _IMPORT_ERROR = str(error)
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from bnncli.packed.backend import Backend
+    from bnncli.packed.logic import LogicNetwork
 
 ISA_NAMES = ("ref", "scalar", "avx2", "avx512", "neon")
 """Instruction sets, as BNN_ISA names them; which of them run depends on the machine."""
@@ -295,6 +299,12 @@ class CBackend:
         )
         _check_memory("sign_conv2d", status)
         return out
+
+    def prepare_logic(
+        self, network: LogicNetwork
+    ) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+        """Prepare a gate network; give the function from flattened images to its counts."""
+        return LogicReference(network)
 
 
 def _choose() -> tuple[Backend, str | None]:

@@ -17,7 +17,11 @@ from bnncli.bits import WORD, WORD_BITS, words_for
 from bnncli.errors import BnnError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    from bnncli.packed.logic import LogicNetwork
 
 MAX_BITS = 2**31 - 2
 """A dot product of more bits would not fit int32."""
@@ -166,6 +170,15 @@ class Backend(Protocol):
         """Convolve float images with ±1 weights, channels last, zero padding.
 
         Shape: (batch, h, w, in_channels) -> (batch, out_h, out_w, n_rows).
+        """
+        ...
+
+    def prepare_logic(
+        self, network: LogicNetwork
+    ) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+        """Prepare a gate network; give the function from flattened images to its counts.
+
+        Shape: (n, n_pixels) uint8 -> (n, n_groups).
         """
         ...
 

@@ -24,7 +24,12 @@ import numpy as np
 
 from bnncli.data.files import replacing
 from bnncli.errors import BnnError
-from bnncli.packed import elementwise, layers, uniform  # noqa: F401 (registers the kinds of steps)
+from bnncli.packed import (  # noqa: F401 (registers the kinds of steps)
+    elementwise,
+    layers,
+    logic,
+    uniform,
+)
 from bnncli.packed.model import PackedModel
 from bnncli.packed.step import STEPS, ArraySpec, Step
 

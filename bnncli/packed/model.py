@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from bnncli.packed.backend import Backend
     from bnncli.packed.step import Array, Run, Step
 
-BATCH_SIZE = 32
-"""Images evaluated at once: float images of wide convolutions then stay near the cache."""
-
 
 @dataclass(frozen=True)
 class PackedModel:
@@ -50,10 +47,11 @@ class PackedModel:
 
     def plan(self, backend: Backend) -> Plan:
         """Prepare the weights for a backend; keep the plan to evaluate more than once."""
-        return Plan(tuple(step.bind(backend) for step in self.steps), backend.name)
+        batch_size = max(step.preferred_batch for step in self.steps)
+        return Plan(tuple(step.bind(backend) for step in self.steps), backend.name, batch_size)
 
     def logits(
-        self, images: NDArray[np.uint8], backend: Backend, batch_size: int = BATCH_SIZE
+        self, images: NDArray[np.uint8], backend: Backend, batch_size: int | None = None
     ) -> NDArray[np.float32]:
         """Give class scores.
 
@@ -62,7 +60,7 @@ class PackedModel:
         return self.plan(backend).logits(images, batch_size)
 
     def predict(
-        self, images: NDArray[np.uint8], backend: Backend, batch_size: int = BATCH_SIZE
+        self, images: NDArray[np.uint8], backend: Backend, batch_size: int | None = None
     ) -> NDArray[np.int64]:
         """Give the class with the largest score, the first of equals.
 
@@ -73,13 +71,17 @@ class PackedModel:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """A packed model bound to a backend, weights prepared."""
+    """A packed model bound to a backend, weights prepared.
+
+    ``batch_size`` images are evaluated at once where a call gives no other number.
+    """
 
     runs: tuple[Run, ...]
     backend_name: str
+    batch_size: int
 
     def logits(
-        self, images: NDArray[np.uint8], batch_size: int = BATCH_SIZE
+        self, images: NDArray[np.uint8], batch_size: int | None = None
     ) -> NDArray[np.float32]:
         """Give class scores.
 
@@ -90,15 +92,17 @@ class Plan:
                 f"packed model: {images.dtype} images of shape {images.shape} given, expected "
                 f"uint8 (n, channels, height, width) with n > 0; pass the stored pixels"
             )
-        if batch_size < 1:
-            raise BnnError(f"packed model: batch_size={batch_size}; give a positive number")
+        size = self.batch_size if batch_size is None else batch_size
+        if size < 1:
+            raise BnnError(f"packed model: batch_size={size}; give a positive number")
         batches = [
-            self._logits(images[start : start + batch_size])
-            for start in range(0, len(images), batch_size)
+            self._logits(images[start : start + size]) for start in range(0, len(images), size)
         ]
         return np.concatenate(batches)
 
-    def predict(self, images: NDArray[np.uint8], batch_size: int = BATCH_SIZE) -> NDArray[np.int64]:
+    def predict(
+        self, images: NDArray[np.uint8], batch_size: int | None = None
+    ) -> NDArray[np.int64]:
         """Give the class with the largest score, the first of equals.
 
         Shape: (n, channels, h, w) uint8 -> (n,) int64.

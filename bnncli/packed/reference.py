@@ -24,11 +24,14 @@ from bnncli.packed.backend import (
     check_thresholds,
     check_weights,
 )
+from bnncli.packed.logic_reference import LogicReference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from bnncli.packed.logic import LogicNetwork
 
 _CHUNK_VALUES = 2**23  # floats unpacked at once: 32 MB
 _EXACT_FLOAT32 = 2**24
@@ -158,3 +161,9 @@ class NumpyBackend:
         for images in _chunks(x.shape[0], out_h * out_w * weights.shape[0]):
             out[images] = _patches(x[images], geometry) @ weights
         return out
+
+    def prepare_logic(
+        self, network: LogicNetwork
+    ) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+        """Prepare a gate network; give the function from flattened images to its counts."""
+        return LogicReference(network)

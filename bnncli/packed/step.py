@@ -32,6 +32,10 @@ Role = Literal["weights", "thresholds", "other"]
 ROLES: tuple[Role, ...] = ("weights", "thresholds", "other")
 
 
+BATCH_SIZE = 32
+"""Images evaluated at once: float images of wide convolutions then stay near the cache."""
+
+
 class FieldSpec(Protocol):
     """What a field of a step may hold."""
 
@@ -112,6 +116,7 @@ class Step(ABC):
     kind: ClassVar[str]
     takes: ClassVar[Form]
     gives: ClassVar[Form]
+    preferred_batch: ClassVar[int] = BATCH_SIZE
 
     def __post_init__(self) -> None:
         for name, spec in self.specs().items():
