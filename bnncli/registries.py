@@ -33,15 +33,16 @@ def _archs() -> list[Entry]:
 
 
 def _data() -> list[Entry]:
-    from bnncli.data import SOURCES
+    from bnncli.data import SOURCES, find_source
+    from bnncli.data.rules import EXAMPLES
 
     return [
         Entry(
             source.name,
-            f"{source.n_train:,} + {source.n_test:,} images "
+            f"{'' if source.whole else f'{source.n_train:,} + '}{source.n_test:,} images "
             f"{'x'.join(map(str, source.image_shape))}, {len(source.classes)} classes",
         )
-        for source in SOURCES.values()
+        for source in (*SOURCES.values(), *map(find_source, EXAMPLES))
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnncli.cli.console import print_json
+from bnncli.cli.console import print_json, print_note
 from bnncli.cli.options import AsJson, DataDir  # noqa: TC001 (typer reads annotations)
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def list_command(data_dir: DataDir = None, as_json: AsJson = False) -> None:
         _print_json(entries)
     else:
         _print_table(entries)
+        print_note("Also any rule of a cellular automaton, computed: rule:B3/S23, rule:W110.")
 
 
 @app.command("fetch", epilog="Examples\n\n[cyan]bnn data fetch mnist cifar10[/]")
@@ -49,7 +50,7 @@ def fetch_command(
         _print_json(entries)
         return
     for item in entries:
-        sys.stdout.write(f"{item.name} {item.path}\n")
+        sys.stdout.write(f"{item.name} {item.path or item.state}\n")
 
 
 @app.command("path", epilog="Examples\n\n[cyan]ls $(bnn data path mnist)[/]")
@@ -71,6 +72,7 @@ def _print_json(entries: Sequence[Entry]) -> None:
 def _where(item: Entry) -> str:
     return {
         "embedded": "embedded",
+        "computed": "computed",
         "found": f"found at {item.path}",
         "decoded": f"decoded at {item.path}",
         "absent": "not here",

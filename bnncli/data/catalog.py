@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Literal
 
 from bnncli.data.sources import SOURCES, find_source
 from bnncli.data.store import Found, decoded_path, find, load_records, missing
+from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-State = Literal["embedded", "found", "decoded", "absent"]
+State = Literal["embedded", "computed", "found", "decoded", "absent"]
 
 
 @dataclass(frozen=True)
 class Entry:
     """Describe one data set as it is on this machine.
 
-    ``state``: ``embedded`` in the program; its files ``found`` at ``path``; only ``decoded``
-    records left in the cache; or ``absent`` (``path`` is None).
+    ``state``: ``embedded`` in the program; ``computed`` by it (``path`` is None); its files
+    ``found`` at ``path``; only ``decoded`` records left in the cache; or ``absent`` (``path`` is
+    None).
     """
 
     name: str
@@ -59,7 +61,10 @@ def catalog(data_dir: Path | None = None) -> list[Entry]:
 
 def data_path(name: str, data_dir: Path | None = None) -> Path:
     """Give the folder or file that a data set would be read from; raise where there is none."""
-    path = entry(name, data_dir).path
+    found = entry(name, data_dir)
+    path = found.path
+    if found.state == "computed":
+        raise UsageError(f"data set {found.name!r} is computed: it has no files and needs no fetch")
     if path is None:
         raise missing(find_source(name), data_dir)
     return path
@@ -78,6 +83,8 @@ def prepare(names: Sequence[str]) -> list[Entry]:
 
 def _locate(name: str, data_dir: Path | None) -> tuple[State, Path | None]:
     source = find_source(name)
+    if source.whole:
+        return "computed", None
     if source.embedded:
         return "embedded", Path(str(resources.files("bnncli.data").joinpath("digits.npz")))
     found = find(source, data_dir)

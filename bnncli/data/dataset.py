@@ -70,6 +70,7 @@ def load_dataset(
 
     ``validation`` is a count, or as a float a fraction of the training set; None takes the
     default of the data set, 0 leaves it empty. The test set depends on nothing but the name.
+    A rule's table (``rule:B3/S23``) is its whole domain: all three splits are the table.
     The files are searched in ``data_dir`` (default ``BNN_DATA_DIR``), then in the user's cache;
     ``download`` permits to fetch them.
     """
@@ -91,6 +92,9 @@ def load_source(
     if seed < 0:
         raise UsageError(f"seed={seed}: a seed is a non-negative integer")
     records = load_records(source, data_dir, may_download=download)
+    if source.whole:
+        every = _take(records, np.arange(source.n_train))
+        return ImageData(source.name, source.classes, every, every, every)
     labels = records["label"][: source.n_train]
     held_out = np.zeros(source.n_train, dtype=np.bool_)
     held_out[draw_validation(labels, n_validation, seed)] = True
@@ -124,6 +128,11 @@ def draw_validation(labels: NDArray[np.uint8], n_validation: int, seed: int) -> 
 def _validation_size(source: DataSource, validation: float | None) -> int:
     if validation is None:
         return source.n_validation
+    if source.whole:
+        raise UsageError(
+            f"validation={validation}: {source.name} is a whole truth table, of which nothing is "
+            "held out; leave validation out"
+        )
     if isinstance(validation, int):
         if not 0 <= validation < source.n_train:
             raise UsageError(

@@ -15,6 +15,14 @@ import numpy as np
 
 from bnncli.data.files import DataFile
 from bnncli.data.readers import parse_cifar, read_idx, read_tar_members
+from bnncli.data.rules import (
+    EXAMPLES,
+    PREFIX,
+    canonical_name,
+    neighbourhood_shape,
+    neighbourhoods,
+    rule_table,
+)
 from bnncli.errors import unknown_name
 
 if TYPE_CHECKING:
@@ -32,7 +40,8 @@ class DataSource:
     """Describe one data set: its images, its files and how they decode.
 
     ``decode(source, paths)`` gives ((train images, labels), (test images, labels)) from the paths
-    of one bundle; images are uint8 (n, channels, height, width).
+    of one bundle; images are uint8 (n, channels, height, width). A ``whole`` set is computed and
+    lists every possible image once: training, validation and test set are that same list.
     """
 
     name: str
@@ -49,6 +58,7 @@ class DataSource:
     bundles: tuple[tuple[DataFile, ...], ...] = ()
     members: tuple[DataFile, ...] = ()
     folders: tuple[str, ...] = ()
+    whole: bool = False
 
     @property
     def embedded(self) -> bool:
@@ -114,6 +124,15 @@ def decode_digits(source: DataSource, paths: Sequence[Path]) -> tuple[Arrays, Ar
         where = np.flatnonzero(labels == label)
         is_test[where[(2 * np.arange(per_class) + 1) * len(where) // (2 * per_class)]] = True
     return (images[~is_test], labels[~is_test]), (images[is_test], labels[is_test])
+
+
+def decode_rule(source: DataSource, paths: Sequence[Path]) -> tuple[Arrays, Arrays]:
+    """Compute the neighbourhoods and next states of a rule, the same for training and test."""
+    del paths
+    labels = rule_table(source.name)
+    cells = neighbourhoods(len(labels)).astype(np.uint8) * np.uint8(255)
+    whole = cells.reshape(-1, *source.image_shape), labels
+    return whole, whole
 
 
 def _idx_bundle(
@@ -298,8 +317,39 @@ CIFAR10 = DataSource(
 SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10)}
 
 
+def rule_source(name: str) -> DataSource:
+    """Describe the truth table of a cellular automaton's rule, such as ``rule:B3/S23``.
+
+    Its images are all 512 (or 8) neighbourhoods, dead cells 0 and live ones 255; the label is the
+    centre's next state. They are the whole domain of the rule, so that a network without error on
+    them has nothing left to generalise to, and no part of them is held out.
+    """
+    table = rule_table(name)
+    height, width = neighbourhood_shape(table)
+    return DataSource(
+        name=canonical_name(name),
+        classes=("dead", "alive"),
+        channels=1,
+        height=height,
+        width=width,
+        n_train=len(table),
+        n_test=len(table),
+        n_validation=len(table),
+        licence="none needed (computed)",
+        citation="S. Wolfram. Statistical mechanics of cellular automata. Reviews of Modern "
+        "Physics 55, 1983"
+        if height == 1
+        else "M. Gardner. The fantastic combinations of John Conway's new solitaire game 'life'. "
+        "Scientific American 223(4), 1970",
+        decode=decode_rule,
+        whole=True,
+    )
+
+
 def find_source(name: str) -> DataSource:
-    """Look a data set up by name."""
+    """Look a data set up by name; names that begin with ``rule:`` are computed."""
+    if name.startswith(PREFIX):
+        return rule_source(name)
     if name not in SOURCES:
-        raise unknown_name("data set", name, SOURCES)
+        raise unknown_name("data set", name, [*SOURCES, *EXAMPLES])
     return SOURCES[name]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from bnncli.data.augment import parse_augment
+from bnncli.data.rules import canonical_name
 from bnncli.errors import BnnError, UsageError, unknown_name
 from bnncli.layers import Pixels
 from bnncli.models import Quantization, build_model, find_arch
@@ -76,7 +77,8 @@ def resolve(settings: Settings) -> Settings:
         # Nothing else would bring a sum of ±1 products back to unit variance.
         merged.setdefault("scale", "fan-in")
     model = dataclasses.replace(settings.model, **merged)
-    return dataclasses.replace(settings, model=model, train=train)
+    data = dataclasses.replace(settings.data, name=canonical_name(settings.data.name))
+    return dataclasses.replace(settings, model=model, data=data, train=train)
 
 
 def pixel_statistics(split: ImageSplit) -> tuple[list[float], list[float]]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import pickle
+import re
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -234,7 +235,8 @@ def _is_start(value: Any) -> bool:
 
 def run_of(root: Path, settings: Settings) -> Run:
     """Give the run that resolved settings have in a folder, whether it is there yet or not."""
-    return Run(root / f"{settings.model.arch}-{settings.data.name}-{settings_hash(settings)}")
+    data = re.sub(r"[:/]", "-", settings.data.name)
+    return Run(root / f"{settings.model.arch}-{data}-{settings_hash(settings)}")
 
 
 def new_run(root: Path, settings: Settings, *, force: bool) -> Run:
