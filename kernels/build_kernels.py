@@ -15,8 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent
 HEADER = "kernels/include/bnn_kernels.h"
 SOURCES = [
     f"kernels/src/{name}.c"
-    for name in ("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv")
+    for name in (
+        *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
+        *("memory", "pool", "logic_layer", "logic_mix"),
+    )
 ]
+THREADS = ["-pthread"] if os.name == "posix" else []
 
 
 def declarations() -> str:
@@ -33,7 +37,11 @@ ffibuilder.set_source(
     '#include "bnn_kernels.h"',
     sources=SOURCES,
     include_dirs=["kernels/include", "kernels/src"],
-    depends=[HEADER, "kernels/src/bnn_isa.h", "kernels/build_kernels.py"],
-    extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra"],
+    depends=[
+        *(HEADER, "kernels/build_kernels.py"),
+        *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "kernels/src").glob("*.h")),
+    ],
+    extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", *THREADS],
+    extra_link_args=THREADS,
     optional=os.environ.get("BNN_REQUIRE_KERNEL") != "1",
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,38 @@ def _aligned_words(n_words: int) -> NDArray[np.uint64]:
 def _pointer(array: NDArray[Any], c_type: str) -> Any:
     """Point cffi at an array; the pointer keeps the array alive."""
     return _ffi.from_buffer(f"{c_type}[]", array)
+
+
+@dataclass(frozen=True)
+class Library:
+    """The compiled functions and one instruction set, as other faces of the kernels use them."""
+
+    functions: Any
+    isa: Any
+    isa_name: str
+    null: Any
+
+    @staticmethod
+    def pointer(array: NDArray[Any], c_type: str) -> Any:
+        """Point cffi at an array; the pointer keeps the array alive."""
+        return _pointer(array, c_type)
+
+
+def load_library(isa: str | None = None) -> Library:
+    """Load the kernels for ``isa``, by default ``BNN_ISA``, else the fastest one."""
+    if _lib is None:
+        raise BnnError(
+            f"the C kernels cannot be loaded ({_IMPORT_ERROR}); {_HOW_TO_GET_THEM}, "
+            "or set BNN_KERNEL=numpy"
+        )
+    wanted = isa or os.environ.get("BNN_ISA")
+    found = _lib.bnn_isa_find(wanted.encode()) if wanted else _lib.bnn_isa_best()
+    if not found:
+        raise UsageError(
+            f"instruction set {wanted!r} is unknown or not supported here; set BNN_ISA to one "
+            f"of: {', '.join(available_isas())}"
+        )
+    return Library(_lib, found, _ffi.string(_lib.bnn_isa_name(found)).decode(), _ffi.NULL)
 
 
 class _Layouts:
@@ -157,19 +190,9 @@ class CBackend:
     """
 
     def __init__(self, isa: str | None = None) -> None:
-        if _lib is None:
-            raise BnnError(
-                f"the C kernels cannot be loaded ({_IMPORT_ERROR}); {_HOW_TO_GET_THEM}, "
-                "or set BNN_KERNEL=numpy"
-            )
-        wanted = isa or os.environ.get("BNN_ISA")
-        self._isa = _lib.bnn_isa_find(wanted.encode()) if wanted else _lib.bnn_isa_best()
-        if not self._isa:
-            raise UsageError(
-                f"instruction set {wanted!r} is unknown or not supported here; set BNN_ISA to one "
-                f"of: {', '.join(available_isas())}"
-            )
-        self._name: str = "c:" + _ffi.string(_lib.bnn_isa_name(self._isa)).decode()
+        library = load_library(isa)
+        self._isa = library.isa
+        self._name: str = "c:" + library.isa_name
 
     @property
     def name(self) -> str:

@@ -3,8 +3,8 @@
  * A value is one bit, 1 <=> value < 0; element i of a row is bit i % 64 of word i / 64; pad bits
  * are 0. The dot product of two rows of n signs is n - 2 * popcount(a ^ b).
  *
- * Every function is single-threaded, keeps no state and reads caller memory at any alignment.
- * The functions that need scratch memory return 0, or -1 when it could not be allocated.
+ * Every function reads caller memory at any alignment, keeps no state and, unless it has an
+ * argument threads, is single-threaded. The functions that need scratch memory return 0, or -1 when it could not be allocated.
  */
 #ifndef BNN_KERNELS_H
 #define BNN_KERNELS_H
@@ -70,5 +70,31 @@ int bnn_conv_threshold(const bnn_isa *isa, const bnn_conv_shape *shape, const ui
 /* x (batch, height, width, channels) -> out (batch, out_h, out_w, outputs). */
 int bnn_conv_sign(const bnn_isa *isa, const bnn_conv_shape *shape, const float *x,
                   const uint64_t *masks, const uint32_t *codes, float *out);
+
+/* Layers of relaxed gates. Activations are feature-major, x (inputs, batch); gate g has the rows
+ * a[g] and b[g] of x as inputs, which must exist, and four coefficients:
+ * y = (c0 + c1 A) + B (c2 + c3 A). Results are the same for every number of threads. */
+void bnn_gates_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                       const int32_t *a, const int32_t *b, const float *coefficients,
+                       size_t outputs, float *y, size_t threads);
+
+/* From grad (outputs, batch) the gradients dx (inputs, batch), unless dx is NULL, and
+ * dcoefficients (outputs, 4). */
+int bnn_gates_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                       const int32_t *a, const int32_t *b, const float *coefficients,
+                       size_t outputs, const float *grad, float *dx, float *dcoefficients,
+                       size_t threads);
+
+/* y (rows, batch): row r is the sum over i < k of weights[r][i] times row candidates[r][i] of x.
+ * Results are the same for every number of threads. */
+int bnn_mix_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                    const int32_t *candidates, const float *weights, size_t rows, size_t k,
+                    float *y, size_t threads);
+
+/* From grad (rows, batch) the gradients dx (inputs, batch), unless dx is NULL, and
+ * dweights (rows, k). */
+int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                     const int32_t *candidates, const float *weights, size_t rows, size_t k,
+                     const float *grad, float *dx, float *dweights, size_t threads);
 
 #endif

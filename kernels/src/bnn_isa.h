@@ -59,8 +59,11 @@ typedef struct {
     size_t lanes;   /* outputs that exist, 1..64 */
 } bnn_sign_job;
 
+typedef struct bnn_logic_isa bnn_logic_isa; /* logic.h */
+
 struct bnn_isa {
     const char *name;
+    const bnn_logic_isa *logic;
     void (*signs_pack)(const float *x, size_t n, uint64_t *out); /* one row */
     void (*xor_dot)(const bnn_xor_job *job, int32_t *out, size_t stride);
     void (*xor_threshold)(const bnn_xor_job *job, uint8_t *out, size_t stride); /* bytes */

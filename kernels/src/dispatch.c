@@ -1,17 +1,27 @@
 /* The instruction sets that are compiled in, and which of them this CPU can run. */
 #include "bnn_isa.h"
+#include "logic.h"
 
+#define BNN_LOGIC_TABLE(SUFFIX)                                                              \
+    {                                                                                        \
+        bnn_gates_forward_##SUFFIX, bnn_gates_backward_##SUFFIX, bnn_mix_forward_##SUFFIX,   \
+            bnn_mix_weights_##SUFFIX, bnn_mix_inputs_##SUFFIX                                \
+    }
 #define BNN_TABLE(SUFFIX, SIGN_ROWS)                                                         \
     {                                                                                        \
-        #SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX, bnn_xor_threshold_##SUFFIX,  \
+        #SUFFIX, &logic_##SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX, bnn_xor_threshold_##SUFFIX,  \
             bnn_sign_dot_##SUFFIX, SIGN_ROWS                                                 \
     }
 
+static const bnn_logic_isa logic_ref = BNN_LOGIC_TABLE(ref);
 static const bnn_isa isa_ref = BNN_TABLE(ref, NULL);
+static const bnn_logic_isa logic_scalar = BNN_LOGIC_TABLE(scalar);
 static const bnn_isa isa_scalar = BNN_TABLE(scalar, NULL);
 
 #if BNN_X86
+static const bnn_logic_isa logic_avx2 = BNN_LOGIC_TABLE(avx2);
 static const bnn_isa isa_avx2 = BNN_TABLE(avx2, NULL);
+static const bnn_logic_isa logic_avx512 = BNN_LOGIC_TABLE(avx512);
 static const bnn_isa isa_avx512 = BNN_TABLE(avx512, bnn_sign_rows_avx512);
 
 static int cpu_has_avx2(void) {
@@ -25,6 +35,7 @@ static int cpu_has_avx512(void) {
 }
 #endif
 #if BNN_NEON
+static const bnn_logic_isa logic_neon = BNN_LOGIC_TABLE(neon);
 static const bnn_isa isa_neon = BNN_TABLE(neon, NULL);
 #endif
 

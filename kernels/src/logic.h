@@ -1,0 +1,74 @@
+/* What the kernels of logic-gate layers share. Activations are feature-major: x[feature][batch]. */
+#ifndef BNN_LOGIC_H
+#define BNN_LOGIC_H
+
+#include "bnn_isa.h"
+
+/* y[g] = (c0 + c1 x[a]) + x[b] (c2 + c3 x[a]) for every gate g and every column. */
+typedef struct {
+    const float *x;
+    size_t inputs, outputs, batch;
+    const int32_t *a, *b;      /* [outputs] */
+    const float *coefficients; /* [outputs][4] */
+    float *y;                  /* forward */
+    const float *grad;         /* backward */
+    float *dx;                 /* may be NULL */
+} bnn_gates_job;
+
+/* y[r] = sum over i of weights[r][i] x[candidates[r][i]]. */
+typedef struct {
+    const float *x;
+    size_t inputs, rows, k, batch;
+    const int32_t *candidates; /* [rows][k] */
+    const float *weights;      /* [rows][k] */
+    float *y;                  /* forward */
+    const float *grad;         /* backward */
+    float *dweights;
+} bnn_mix_job;
+
+/* Columns [first, first + columns) of the batch. A tile holds them for all inputs, side by side:
+ * tile[inputs][width], the columns that are missing in the last one 0. */
+typedef struct {
+    size_t first, columns, width;
+    float *tile;
+} bnn_columns;
+
+/* No sum depends on how many threads share the work: see logic_layer.c and logic_mix.c. */
+struct bnn_logic_isa {
+    void (*gates_forward)(const bnn_gates_job *job, bnn_columns at);
+    /* dc[outputs][4] is written; the columns of job->dx are written unless it is NULL. */
+    void (*gates_backward)(const bnn_gates_job *job, bnn_columns at, float *dc);
+    void (*mix_forward)(const bnn_mix_job *job, bnn_columns at);
+    /* Writes (the first columns) or adds to job->dweights of the rows [row, row_end). */
+    void (*mix_weights)(const bnn_mix_job *job, bnn_columns at, size_t row, size_t row_end);
+    /* Adds weights * grad to the tile. */
+    void (*mix_inputs)(const bnn_mix_job *job, bnn_columns at);
+};
+
+#define BNN_DECLARE_LOGIC(SUFFIX)                                                          \
+    void bnn_gates_forward_##SUFFIX(const bnn_gates_job *job, bnn_columns at);             \
+    void bnn_gates_backward_##SUFFIX(const bnn_gates_job *job, bnn_columns at, float *dc); \
+    void bnn_mix_forward_##SUFFIX(const bnn_mix_job *job, bnn_columns at);                 \
+    void bnn_mix_weights_##SUFFIX(const bnn_mix_job *job, bnn_columns at, size_t row,      \
+                                  size_t row_end);                                         \
+    void bnn_mix_inputs_##SUFFIX(const bnn_mix_job *job, bnn_columns at);
+
+BNN_DECLARE_LOGIC(ref)
+BNN_DECLARE_LOGIC(scalar)
+#if BNN_X86
+BNN_DECLARE_LOGIC(avx2)
+BNN_DECLARE_LOGIC(avx512)
+#endif
+#if BNN_NEON
+BNN_DECLARE_LOGIC(neon)
+#endif
+
+#define BNN_GATE_COLUMNS 64 /* columns of a block; fixed, so that sums never depend on threads */
+#define BNN_TILE_FLOATS ((size_t)1 << 18) /* a tile of a mix stays in the second-level cache */
+
+/* a * b * c floats from the start of a cache line on, uninitialized; NULL when there is no memory
+ * for them or the product overflows. */
+float *bnn_allocate_floats(size_t a, size_t b, size_t c);
+void bnn_free_floats(float *floats);
+
+#endif

@@ -1,0 +1,119 @@
+"""Laws of the logic-gate kernels: every instruction set agrees with numpy, threads change nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bnncli.errors import BnnError
+from bnncli.native import available_isas
+from bnncli.native.logic_layers import CLogic, NumpyLogic, check_wires
+
+BATCHES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 127, 128, 200)
+REFERENCE = NumpyLogic()
+ISAS = available_isas()
+
+
+def floats(rng: np.random.Generator, *shape: int) -> np.ndarray:
+    return rng.standard_normal(shape, dtype=np.float32)
+
+
+def wires(rng: np.random.Generator, n_rows: int, *shape: int) -> np.ndarray:
+    return rng.integers(0, n_rows, shape, dtype=np.int32)
+
+
+def assert_close(given, expected) -> None:
+    """Compare sums whose order may differ: relative to their size."""
+    if expected is None:
+        assert given is None
+        return
+    scale = max(1.0, float(np.abs(expected).max()))
+    np.testing.assert_allclose(given / scale, expected / scale, rtol=1e-5, atol=2e-6)
+
+
+def run_all(backend, rng: np.random.Generator, inputs, outputs, k, batch, threads=1):
+    """Run everything on operands that depend on the generator only."""
+    x, a, b = floats(rng, inputs, batch), wires(rng, inputs, outputs), wires(rng, inputs, outputs)
+    if outputs > 2:
+        b[::3] = a[::3]
+    coefficients, grad = floats(rng, outputs, 4), floats(rng, outputs, batch)
+    candidates, weights = wires(rng, inputs, outputs, k), floats(rng, outputs, k)
+    found = [backend.gate_forward(x, a, b, coefficients, threads=threads)]
+    found.append(backend.mix_forward(x, candidates, weights, threads=threads))
+    for need_x in (True, False):
+        found += backend.gate_backward(x, a, b, coefficients, grad, need_x, threads)
+        found += backend.mix_backward(x, candidates, weights, grad, need_x, threads)
+    return found
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("batch", BATCHES)
+def test_every_instruction_set_agrees_with_numpy(isa, batch):
+    for shape in ((5, 1, 3), (7, 3, 1), (1, 9, 4), (50, 70, 8), (40, 130, 17)):
+        found = run_all(CLogic(isa), np.random.default_rng(batch), *shape, batch)
+        expected = run_all(REFERENCE, np.random.default_rng(batch), *shape, batch)
+        for mine, theirs in zip(found, expected, strict=True):
+            assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    inputs=st.integers(1, 40),
+    outputs=st.integers(1, 40),
+    k=st.integers(1, 33),
+    batch=st.integers(1, 140),
+)
+@settings(max_examples=25, deadline=None)
+def test_any_shape_agrees_with_numpy(isa, seed, inputs, outputs, k, batch):
+    shape = (inputs, outputs, k, batch)
+    found = run_all(CLogic(isa), np.random.default_rng(seed), *shape)
+    expected = run_all(REFERENCE, np.random.default_rng(seed), *shape)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("shape", [(90, 1100, 9, 200), (20_000, 600, 5, 180)])
+def test_threads_change_no_bit(isa, shape):
+    alone = run_all(CLogic(isa), np.random.default_rng(1), *shape)
+    for threads in (2, 3):
+        shared = run_all(CLogic(isa), np.random.default_rng(1), *shape, threads=threads)
+        for mine, theirs in zip(shared, alone, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("backend", [REFERENCE, *map(CLogic, ISAS)], ids=lambda b: b.name)
+def test_malformed_operands_are_refused_in_one_line(backend):
+    rng = np.random.default_rng(0)
+    x, a, coefficients = floats(rng, 5, 8), wires(rng, 5, 3), floats(rng, 3, 4)
+    candidates, weights = wires(rng, 5, 3, 2), floats(rng, 3, 2)
+    calls = [
+        lambda: backend.gate_forward(x[:, :0], a, a, coefficients),
+        lambda: backend.gate_forward(x, a[:0], a, coefficients[:0]),
+        lambda: backend.gate_forward(x.astype(np.float64), a, a, coefficients),
+        lambda: backend.gate_forward(x.T, a, a, coefficients),
+        lambda: backend.gate_forward(x, a.astype(np.int64), a, coefficients),
+        lambda: backend.gate_forward(x, a, a, coefficients, threads=0),
+        lambda: backend.gate_forward(x, a, a, coefficients, out=x),
+        lambda: backend.gate_backward(x, a, a, coefficients, x),
+        lambda: backend.mix_forward(x, candidates[:, :0], weights[:, :0]),
+        lambda: backend.mix_forward(x, candidates, weights[:, :1]),
+        lambda: backend.mix_backward(x, candidates, weights, x),
+    ]
+    for call in calls:
+        with pytest.raises(BnnError) as caught:
+            call()
+        assert "\n" not in str(caught.value)
+        assert "expected" in str(caught.value)
+
+
+def test_wires_are_checked_once_by_their_maker():
+    check_wires("wiring", np.array([0, 4], dtype=np.int32), 5)
+    for wrong in (np.array([0, 5], dtype=np.int32), np.array([-1], dtype=np.int32)):
+        with pytest.raises(BnnError, match=r"wiring: index .* expected 0 to 4"):
+            check_wires("wiring", wrong, 5)
+    with pytest.raises(BnnError, match="int64"):
+        check_wires("wiring", np.array([0]), 5)
