@@ -17,7 +17,7 @@ SOURCES = [
     f"kernels/src/{name}.c"
     for name in (
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
-        *("memory", "pool", "logic_layer", "logic_mix"),
+        *("memory", "pool", "logic_layer", "logic_mix", "logic_table"),
     )
 ]
 THREADS = ["-pthread"] if os.name == "posix" else []
@@ -41,7 +41,11 @@ ffibuilder.set_source(
         *(HEADER, "kernels/build_kernels.py"),
         *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "kernels/src").glob("*.h")),
     ],
-    extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra", *THREADS],
+    extra_compile_args=[
+        *("-std=c11", "-O3", "-Wall", "-Wextra", *THREADS),
+        *("-ffp-contract=fast", "-fno-math-errno"),  # let loops over floats use fma and sqrt
+    ],
+    libraries=["m"],
     extra_link_args=THREADS,
     optional=os.environ.get("BNN_REQUIRE_KERNEL") != "1",
 )

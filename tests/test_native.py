@@ -140,7 +140,7 @@ def test_c_sources_are_clean_under_sanitizers(tmp_path: Path) -> None:
     probe = subprocess.run(["cc", *sanitizers, empty, "-o", program], check=False)
     if probe.returncode != 0:
         pytest.skip("cc cannot link the sanitizers")
-    run("cc", *C_OPTIONS, *sanitizers, *C_SOURCES, "-o", program)
+    run("cc", *C_OPTIONS, *sanitizers, *C_SOURCES, "-o", program, "-lm")
     assert run(program, "40", "7").startswith("40 cases: ref scalar")
 
 
@@ -150,7 +150,7 @@ def test_c_sources_are_clean_under_sanitizers(tmp_path: Path) -> None:
 )
 def test_c_sources_run_on_aarch64(tmp_path: Path) -> None:
     program = tmp_path / "fuzz"
-    run("aarch64-linux-gnu-gcc", "-O1", "-static", *C_OPTIONS, *C_SOURCES, "-o", program)
+    run("aarch64-linux-gnu-gcc", "-O1", "-static", *C_OPTIONS, *C_SOURCES, "-o", program, "-lm")
     assert run("qemu-aarch64", program, "20", "8") == "20 cases: ref scalar neon\n"
 
 

@@ -69,7 +69,7 @@ def rule_table(name: str) -> NDArray[np.uint8]:
     if rule.startswith("W"):
         cells = neighbourhoods(8)
         number = cells @ np.array([4, 2, 1])
-        return np.bitwise_and(int(rule[1:]) >> number, 1).astype(np.uint8)
+        return np.asarray(int(rule[1:]) >> number & 1, dtype=np.uint8)
     born, surviving = ([int(d) for d in part[1:]] for part in rule.split("/"))
     cells = neighbourhoods(512)
     alive = cells[:, 4] == 1

@@ -97,4 +97,33 @@ int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t b
                      const int32_t *candidates, const float *weights, size_t rows, size_t k,
                      const float *grad, float *dx, float *dweights, size_t threads);
 
+/* A network of two-input gates and the truth table that it shall compute. Signals: the inputs,
+ * then the gates in order; a[g], b[g] < inputs + g; the last gates are the outputs. entries is 4
+ * (logits of the truth table's bits f00, f10, f01, f11, through a sigmoid) or 16 (logits of the
+ * truth tables 0..15, through a softmax). At least one row, gate and output; outputs <= gates. */
+typedef struct {
+    size_t inputs, gates, outputs, rows, entries;
+    const int32_t *a, *b;  /* (gates) */
+    const uint64_t *x, *y; /* (inputs, words), (outputs, words): bit r of a signal is its row r */
+} bnn_table;
+
+/* AdamW; the gradient is clipped by value. */
+typedef struct {
+    float lr, beta1, beta2, epsilon, decay, clip;
+} bnn_adamw;
+
+/* Take steps on all rows at once; logits and moments (gates, entries) are updated in place, done
+ * counts the steps before. loss: mean of squares over rows and outputs, before the last step. */
+int bnn_table_train(const bnn_isa *isa, const bnn_table *table, const bnn_adamw *how,
+                    uint64_t done, size_t steps, float *logits, float *m, float *v,
+                    double *loss);
+
+/* logits -> gradient (gates, entries) of the loss, and the loss. */
+int bnn_table_gradient(const bnn_isa *isa, const bnn_table *table, const float *logits,
+                       float *gradient, double *loss);
+
+/* Count the wrong bits, over rows and outputs, of the gates that the logits have chosen: entries
+ * above 0, or the first of the largest logits. */
+int bnn_table_errors(const bnn_table *table, const float *logits, uint64_t *errors);
+
 #endif

@@ -61,6 +61,9 @@ typedef struct {
 
 typedef struct bnn_logic_isa bnn_logic_isa; /* logic.h */
 
+/* A network under training on a truth table; see logic_table.c. */
+struct bnn_table_job;
+
 struct bnn_isa {
     const char *name;
     const bnn_logic_isa *logic;
@@ -71,13 +74,16 @@ struct bnn_isa {
     /* The whole product from codes, or NULL. */
     void (*sign_rows)(const float *x, size_t rows, size_t k, const uint32_t *codes,
                       size_t outputs, float *out);
+    /* One step on all rows; how NULL: only loss and gradient. */
+    void (*table_step)(struct bnn_table_job *job, const bnn_adamw *how);
 };
 
 #define BNN_DECLARE(SUFFIX)                                                           \
     void bnn_signs_pack_##SUFFIX(const float *x, size_t n, uint64_t *out);            \
     void bnn_xor_dot_##SUFFIX(const bnn_xor_job *job, int32_t *out, size_t stride);   \
     void bnn_xor_threshold_##SUFFIX(const bnn_xor_job *job, uint8_t *out, size_t stride); \
-    void bnn_sign_dot_##SUFFIX(const bnn_sign_job *job, float *out, size_t stride);
+    void bnn_sign_dot_##SUFFIX(const bnn_sign_job *job, float *out, size_t stride);       \
+    void bnn_table_step_##SUFFIX(struct bnn_table_job *job, const bnn_adamw *how);
 
 BNN_DECLARE(ref)
 BNN_DECLARE(scalar)

@@ -9,8 +9,9 @@
     }
 #define BNN_TABLE(SUFFIX, SIGN_ROWS)                                                         \
     {                                                                                        \
-        #SUFFIX, &logic_##SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX, bnn_xor_threshold_##SUFFIX,  \
-            bnn_sign_dot_##SUFFIX, SIGN_ROWS                                                 \
+        #SUFFIX, &logic_##SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX,             \
+            bnn_xor_threshold_##SUFFIX, bnn_sign_dot_##SUFFIX, SIGN_ROWS,                    \
+            bnn_table_step_##SUFFIX                                                          \
     }
 
 static const bnn_logic_isa logic_ref = BNN_LOGIC_TABLE(ref);

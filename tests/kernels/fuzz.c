@@ -183,6 +183,35 @@ static void task_check(const task *t, const bnn_isa *isa, int is_gemm) {
     free(bits);
 }
 
+/* A random network on random rows: training by gradient steps against the reference kernel. */
+static void check_table(const bnn_isa *isa) {
+    size_t inputs = between(1, 9), gates = between(1, 40), outputs = between(1, gates < 3 ? gates : 3);
+    size_t rows = between(1, 300), entries = next() % 2 ? 4 : 16, n = gates * entries;
+    int32_t *a = allocate(gates * sizeof *a), *b = allocate(gates * sizeof *b);
+    float *logits = random_floats(n), *got = allocate(n * sizeof *got), *wanted = allocate(n * sizeof *wanted);
+    uint64_t *x = random_signs(inputs, rows), *y = random_signs(outputs, rows), errors;
+    for (size_t g = 0; g < gates; g++) {
+        a[g] = (int32_t)between(0, inputs + g - 1);
+        b[g] = (int32_t)between(0, inputs + g - 1);
+    }
+    for (size_t i = 0; i < n; i++) logits[i] *= 0.02f;
+    bnn_table table = {inputs, gates, outputs, rows, entries, a, b, x, y};
+    bnn_adamw how = {0.1f, 0.9f, 0.99f, 1.0f, 0.01f, 100.0f};
+    double loss, loss_ref;
+    if (bnn_table_gradient(isa, &table, logits, got, &loss) ||
+        bnn_table_gradient(bnn_isa_find("ref"), &table, logits, wanted, &loss_ref))
+        exit(3);
+    if (loss - loss_ref > 1e-5 || loss_ref - loss > 1e-5) fail("table_loss", isa->name, rows);
+    for (size_t i = 0; i < n; i++)
+        if (got[i] - wanted[i] > 1e-5f || wanted[i] - got[i] > 1e-5f) fail("table_gradient", isa->name, i);
+    memset(got, 0, n * sizeof *got);
+    memset(wanted, 0, n * sizeof *wanted);
+    if (bnn_table_train(isa, &table, &how, 0, 3, logits, got, wanted, &loss)) exit(3);
+    if (bnn_table_errors(&table, logits, &errors)) exit(3);
+    if (errors > rows * outputs) fail("table_errors", isa->name, rows);
+    free(a), free(b), free(logits), free(got), free(wanted), free(x), free(y);
+}
+
 int main(int argc, char **argv) {
     long cases = argc > 1 ? atol(argv[1]) : 100;
     state = argc > 2 ? (uint64_t)atol(argv[2]) : 0;
@@ -195,6 +224,7 @@ int main(int argc, char **argv) {
             if (!isa) continue;
             task_check(&t, isa, is_gemm);
             check_pack(isa);
+            check_table(isa);
         }
         task_free(&t);
     }
