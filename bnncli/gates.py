@@ -62,10 +62,11 @@ def difflogic_table(gate_id: NDArray[Any]) -> NDArray[np.uint8]:
     """
     ids = gate_id.astype(np.uint8)
     f00, f01, f10, f11 = (ids >> shift & 1 for shift in (3, 2, 1, 0))
-    return f00 | f10 << 1 | f01 << 2 | f11 << 3
+    return (f00 | f10 << 1 | f01 << 2 | f11 << 3).astype(np.uint8)
 
 
 def swap_inputs(tables: NDArray[Any]) -> NDArray[np.uint8]:
     """Give the truth tables of the same gates with their inputs exchanged."""
     given = tables.astype(np.uint8)
-    return given & 0b1001 | (given & 0b0010) << 1 | (given & 0b0100) >> 1
+    swapped = given & 0b1001 | (given & 0b0010) << 1 | (given & 0b0100) >> 1
+    return swapped.astype(np.uint8)

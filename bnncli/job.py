@@ -15,12 +15,8 @@ from bnncli.native import backend_name
 from bnncli.packed import save_packed
 from bnncli.packed.file import to_bytes
 from bnncli.training.environment import environment
-from bnncli.training.experiment import (
-    Outcome,
-    load_run_data,
-    make_trainer,
-    run_training,
-)
+from bnncli.training.experiment import Outcome, load_run_data, run_training
+from bnncli.training.trainers import make_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

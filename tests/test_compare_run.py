@@ -96,7 +96,7 @@ def test_a_run_of_bnn_train_is_reused(conditions):
     what = matrix({"name": "float"}, seeds=1)
     (cell,) = cells_of(what, plan(what, conditions))
     data = job.prepare(cell.settings, data_dir=None, download=False)
-    from bnncli.training.experiment import pick_device
+    from bnncli.training.building import pick_device
     from bnncli.training.runs import new_run
 
     trained = new_run(conditions.runs_dir, cell.settings, force=False)

@@ -21,8 +21,9 @@ from bnncli.optim.rules import Threshold
 from bnncli.optim.scores import Leak
 from bnncli.quantizers import make_quantizer
 from bnncli.training.config import Settings
-from bnncli.training.experiment import make_trainer, resolve
+from bnncli.training.experiment import resolve
 from bnncli.training.memory import measure_memory, storage_bytes
+from bnncli.training.trainers import make_trainer
 
 CPU = torch.device("cpu")
 FAILURES = find_preset("failures")

@@ -12,8 +12,9 @@ from bnncli.data import load_dataset
 from bnncli.errors import UsageError
 from bnncli.options import check_options, options_of
 from bnncli.training.config import Settings
-from bnncli.training.experiment import load_run_data, make_trainer, resolve
+from bnncli.training.experiment import load_run_data, resolve
 from bnncli.training.runs import settings_hash
+from bnncli.training.trainers import make_trainer
 
 
 def thing(size, *, rate: float = 0.5, count: int = 3, name: str = "a", on: bool = False):

@@ -9,7 +9,8 @@ import torch
 from bnncli.data import ImageData, ImageSplit, find_source
 from bnncli.optim import make_optimizer
 from bnncli.recipes import find_recipe, recipe_names
-from bnncli.training.experiment import build, resolve
+from bnncli.training.building import build
+from bnncli.training.experiment import resolve
 
 NAMES = recipe_names()
 

@@ -14,18 +14,11 @@ from hypothesis import strategies as st
 
 from bnncli.data import ImageData, ImageSplit
 from bnncli.errors import BnnError, UsageError
+from bnncli.training.building import build, pick_device, pixel_statistics, uses_bfloat16
 from bnncli.training.config import Settings, read_settings
 from bnncli.training.curves import plot_curves
 from bnncli.training.evaluate import accuracy, model_logits
-from bnncli.training.experiment import (
-    build,
-    load_run_model,
-    pick_device,
-    pixel_statistics,
-    resolve,
-    run_training,
-    uses_bfloat16,
-)
+from bnncli.training.experiment import load_run_model, resolve, run_training
 from bnncli.training.runs import find_run, list_runs, new_run, settings_hash
 from bnncli.training.schedules import SCHEDULES, factors_at
 from bnncli.training.seeds import mix

@@ -14,22 +14,17 @@ from bnncli.errors import BnnError, UsageError
 from bnncli.models import Quantization
 from bnncli.quantizers import make_quantizer
 from bnncli.quantizers.surrogates import Clipped
-from bnncli.training import experiment, loop
+from bnncli.training import experiment, images, loop
 from bnncli.training.batches import Batches
+from bnncli.training.building import build
 from bnncli.training.config import Settings
 from bnncli.training.evaluate import accuracy
-from bnncli.training.experiment import (
-    build,
-    load_run_data,
-    load_run_model,
-    make_trainer,
-    resolve,
-    run_training,
-)
+from bnncli.training.experiment import load_run_data, load_run_model, resolve, run_training
 from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.limits import RANGES
 from bnncli.training.runs import new_run
 from bnncli.training.schedules import factors_at
+from bnncli.training.trainers import make_trainer
 
 CPU = torch.device("cpu")
 
@@ -118,7 +113,7 @@ def test_models_are_chosen_by_validation_and_tested_once_with_the_chosen_weights
         return accuracy(model, split, form=form)
 
     monkeypatch.setattr(loop, "accuracy", judge)
-    monkeypatch.setattr(experiment, "accuracy", examine)
+    monkeypatch.setattr(images, "accuracy", examine)
     run = new_run(tmp_path, settings(), force=False)
     listener = None
 
@@ -154,8 +149,8 @@ def test_each_epoch_shows_every_image_once_in_a_new_order():
     numbers = torch.cat([images[:, 0, 0, 0] for images in watcher.images]).view(3, 40).tolist()
     assert all(sorted(epoch) == list(range(40)) for epoch in numbers)
     assert len({tuple(epoch) for epoch in numbers}) == 3
-    for images in watcher.images:
-        assert torch.equal(images, torch.from_numpy(DATA.train.images)[images[:, 0, 0, 0].long()])
+    for seen in watcher.images:
+        assert torch.equal(seen, torch.from_numpy(DATA.train.images)[seen[:, 0, 0, 0].long()])
 
 
 def test_augmented_images_are_what_the_model_sees():

@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from bnncli.data.dataset import ImageData, ImageSplit
+from bnncli.training.building import build
 from bnncli.training.config import ModelSettings, Settings, TrainSettings
-from bnncli.training.experiment import build, resolve
+from bnncli.training.experiment import resolve
 
 if TYPE_CHECKING:
     from torch import nn

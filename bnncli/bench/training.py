@@ -20,7 +20,8 @@ from bnncli.bench.harness import Case, Contender, Contest, Observation, Work
 from bnncli.bench.networks import CIFAR_SHAPE, MNIST_SHAPE, Network, random_data, resolved
 from bnncli.errors import BnnError
 from bnncli.training.config import ModelSettings, TrainSettings
-from bnncli.training.experiment import RunLog, make_trainer
+from bnncli.training.experiment import RunLog
+from bnncli.training.images import image_training
 from bnncli.training.runs import Run
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def _steps(network: Network, batch: int) -> Contest:
     data = random_data(network.image_shape, n_train=N_BATCHES * batch)
     train = TrainSettings(batch_size=batch, epochs=MANY_EPOCHS)
     contenders = {
-        name: stepper(make_trainer(resolved(model, train), data, device=CPU))
+        name: stepper(image_training(resolved(model, train), data, device=CPU))
         for name, model in (("float", network.floats), ("binary", network.bits))
     }
     return Contest(contenders, ["float"], finite_losses)
@@ -83,7 +84,7 @@ def _epoch_overhead() -> dict[str, float | str]:
     settings = resolved(
         ModelSettings(arch="mlp", weights="binary"), TrainSettings(batch_size=64, epochs=EPOCHS)
     )
-    trainer = make_trainer(settings, data, device=CPU)
+    trainer = image_training(settings, data, device=CPU)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder))
         trainer.reporters.append(RunLog(run, trainer))

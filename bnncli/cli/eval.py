@@ -65,7 +65,7 @@ def evaluate(
             raise UsageError(f"--sample {sample}: {target} is frozen already; give a run instead")
         found = evaluate_file(Path(target), data_name=data, data_dir=data_dir, download=not offline)
     else:
-        from bnncli.training.experiment import pick_device
+        from bnncli.training.building import pick_device
         from bnncli.training.runs import find_run
 
         found = evaluate_run(

@@ -56,6 +56,7 @@ def train(
     arch: Annotated[
         str | None, _text("--arch", MODEL, "Architecture (bnn list archs). Default: smallconv.")
     ] = None,
+    arch_option: Annotated[list[str] | None, _pairs("--arch-option", MODEL, "architecture")] = None,
     binary: Annotated[
         bool, typer.Option("--binary", rich_help_panel=MODEL, help="Short for --weights binary.")
     ] = False,
@@ -186,6 +187,7 @@ def train(
     flags: dict[str, dict[str, Any]] = {
         "model": {
             "arch": arch,
+            "arch_options": parse_options("--arch-option", arch_option),
             "weights": "binary" if binary else weights,
             "weight_options": parse_options("--weight-option", weight_option),
             "activations": activations,

@@ -46,7 +46,7 @@ class Manner:
 def start(settings: Settings, manner: Manner, *, force: bool) -> None:
     """Train resolved settings in a new run directory."""
     from bnncli.job import prepare
-    from bnncli.training.experiment import pick_device
+    from bnncli.training.building import pick_device
     from bnncli.training.runs import new_run
 
     if manner.tensorboard:
@@ -61,7 +61,8 @@ def start(settings: Settings, manner: Manner, *, force: bool) -> None:
 def go_on(name: str, manner: Manner) -> None:
     """Resume a run from its checkpoint, or from the start where it was stopped before any."""
     from bnncli.forms import run_settings
-    from bnncli.training.experiment import load_run_data, pick_device
+    from bnncli.training.building import pick_device
+    from bnncli.training.experiment import load_run_data
     from bnncli.training.runs import find_run
 
     run = find_run(name, manner.runs_dir)

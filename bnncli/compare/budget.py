@@ -14,10 +14,12 @@ from bnncli.compare.methods import laid_over
 from bnncli.compare.runner import ONE_RUN_A_PROCESS, cell_data, torch_threads
 from bnncli.errors import BnnError, UsageError
 from bnncli.models import find_arch
+from bnncli.training.building import pick_device
 from bnncli.training.config import Settings
 from bnncli.training.evaluate import accuracy
-from bnncli.training.experiment import make_trainer, pick_device, resolve
-from bnncli.training.memory import measure_memory
+from bnncli.training.experiment import resolve
+from bnncli.training.images import image_training
+from bnncli.training.trainers import make_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -106,7 +108,7 @@ def share_of(matrix: Matrix, method: NamedMethod, data: str, conditions: Conditi
 def parameter_bytes(settings: Settings, data: ImageData) -> int:
     """Measure the bytes of a method's parameters and stored weights by building it."""
     trainer = make_trainer(settings, data, device=CPU)
-    return measure_memory(trainer.model, trainer.optimizer).parameter_bytes
+    return trainer.memory(peak_of="process").parameter_bytes
 
 
 def fit_width(settings: Settings, data: ImageData, bits: int) -> Settings:
@@ -184,7 +186,7 @@ def calibrate(settings: Settings, conditions: Conditions) -> float:
     """
     with ONE_RUN_A_PROCESS, torch_threads(conditions.threads):
         data = cell_data(settings, data_dir=conditions.data_dir, download=conditions.download)
-        trainer = make_trainer(settings, data, device=pick_device(conditions.device))
+        trainer = image_training(settings, data, device=pick_device(conditions.device))
         step = statistics.median(_step_times(trainer))
         began = time.perf_counter()
         for form in ("hard", "soft"):

@@ -13,8 +13,8 @@ from bnncli.compare.results import Cell, CellResult, Comparison
 from bnncli.compare.runner import FAILURES, one_line, run_cell, stop_file_on_signals
 from bnncli.errors import BnnError
 from bnncli.native import backend_name
+from bnncli.training.building import pick_device
 from bnncli.training.environment import environment
-from bnncli.training.experiment import pick_device
 from bnncli.training.runs import settings_hash
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from bnncli import job
 from bnncli.compare.results import CellResult
 from bnncli.errors import BnnError
 from bnncli.forms import run_settings
-from bnncli.training.experiment import load_run_data, pick_device
+from bnncli.training.building import pick_device
+from bnncli.training.experiment import load_run_data
 from bnncli.training.runs import new_run, run_of
 from bnncli.training.signals import SIGNALS, stop_on_signals
 

@@ -1,6 +1,37 @@
-"""Layers: quantized linear and convolution, and the pixel scaling in front of them."""
+"""Layers: quantized linear and convolution, gates, and what turns pixels into their inputs."""
 
+from bnncli.layers.encoders import THRESHOLDS, Thermometer
+from bnncli.layers.logic import (
+    SAMPLINGS,
+    BitLogits,
+    FixedWiring,
+    GroupSum,
+    LearnedWiring,
+    LogicDense,
+)
+from bnncli.layers.parametrization import INITS, PARAMETRIZATIONS
 from bnncli.layers.pixels import PIXEL_SCALINGS, Pixels
 from bnncli.layers.quant import QuantConv2d, QuantLayer, QuantLinear
+from bnncli.layers.wiring import WIRINGS, Wires, draw_candidates, draw_wires
 
-__all__ = ["PIXEL_SCALINGS", "Pixels", "QuantConv2d", "QuantLayer", "QuantLinear"]
+__all__ = [
+    "INITS",
+    "PARAMETRIZATIONS",
+    "PIXEL_SCALINGS",
+    "SAMPLINGS",
+    "THRESHOLDS",
+    "WIRINGS",
+    "BitLogits",
+    "FixedWiring",
+    "GroupSum",
+    "LearnedWiring",
+    "LogicDense",
+    "Pixels",
+    "QuantConv2d",
+    "QuantLayer",
+    "QuantLinear",
+    "Thermometer",
+    "Wires",
+    "draw_candidates",
+    "draw_wires",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
@@ -57,12 +57,18 @@ class Quantization:
 
 @dataclass(frozen=True)
 class Arch:
-    """An architecture: how to list its layers, what its options default to, a line about it."""
+    """An architecture: how to list its layers, what its options default to, a line about it.
+
+    ``reads`` says what its first layer takes: scaled pixels, or the stored bytes themselves.
+    ``trainer`` names how it is trained where the settings do not say.
+    """
 
     name: str
     layers: Callable[..., Layers]
     summary: str
     defaults: dict[str, Any] = field(default_factory=dict)
+    reads: Literal["pixels", "bytes"] = "pixels"
+    trainer: str = "images"
 
     @property
     def options(self) -> dict[str, Any]:
@@ -74,12 +80,17 @@ ARCHS: dict[str, Arch] = {}
 
 
 def register(
-    name: str, summary: str, **defaults: Any
+    name: str,
+    summary: str,
+    *,
+    reads: Literal["pixels", "bytes"] = "pixels",
+    trainer: str = "images",
+    **defaults: Any,
 ) -> Callable[[Callable[..., Layers]], Callable[..., Layers]]:
     """Register the decorated function as architecture ``name``."""
 
     def add(layers: Callable[..., Layers]) -> Callable[..., Layers]:
-        ARCHS[name] = Arch(name, layers, summary, defaults)
+        ARCHS[name] = Arch(name, layers, summary, defaults, reads, trainer)
         return layers
 
     return add
@@ -113,7 +124,8 @@ def build_model(
     layers = entry.layers(
         image_shape=image_shape, n_classes=n_classes, quantization=quantization, **options
     )
-    return nn.Sequential(OrderedDict([("pixels", pixels), *layers]))
+    first = [("pixels", pixels)] if entry.reads == "pixels" else []
+    return nn.Sequential(OrderedDict([*first, *layers]))
 
 
 def quantized_weights(model: nn.Module) -> list[tuple[str, nn.Parameter, Quantizer]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import UsageError, unknown_name
 from bnncli.options import check_options
-from bnncli.quantizers.base import Codes, PackedCodes, Quantizer, soft_form
+from bnncli.quantizers.base import Codes, PackedCodes, Quantizer, TwoForms, soft_form
 from bnncli.quantizers.grids import BinaryGrid, TernaryGrid, UniformGrid
 from bnncli.quantizers.scales import SCALES, FanIn, Scale, constant_scale, make_scale
 from bnncli.quantizers.stored import BitQuantizer, RegisterQuantizer, StoredQuantizer
@@ -34,6 +34,7 @@ __all__ = [
     "Quantizer",
     "StoredQuantizer",
     "TernaryGrid",
+    "TwoForms",
     "UniformGrid",
     "make_quantizer",
     "make_scale",

@@ -79,7 +79,13 @@ def _quantize(w: Tensor, quantizer: Quantizer, scale: Tensor | None, *, apart: b
     return out
 
 
-class Quantizer(nn.Module):
+class TwoForms:
+    """A module that computes a relaxed function in the soft form; see :func:`soft_form`."""
+
+    soft = False
+
+
+class Quantizer(TwoForms, nn.Module):
     """Map real numbers to scaled grid values, with a surrogate gradient on the way back.
 
     levels = s · value(w / s), s = scale(w) · step of the grid;   dL/dw := surrogate.backward(dL/dlevels, w)
@@ -105,7 +111,6 @@ class Quantizer(nn.Module):
         self.scale: Scale = NoScale() if scale is None else scale
         self.surrogate: Surrogate = Identity() if surrogate is None else surrogate
         self.stochastic = stochastic
-        self.soft = False
 
     @property
     def bits(self) -> float:
@@ -205,12 +210,12 @@ class Quantizer(nn.Module):
 
 @contextmanager
 def soft_form(model: nn.Module) -> Iterator[None]:
-    """Evaluate a model in its soft form: each quantizer is replaced by its relaxed function."""
-    changed = [m for m in model.modules() if isinstance(m, Quantizer) and not m.soft]
+    """Evaluate a model in its soft form: quantizers, gates and thresholds become what they relax."""
+    changed = [m for m in model.modules() if isinstance(m, TwoForms) and not m.soft]
     try:
-        for quantizer in changed:
-            quantizer.soft = True
+        for module in changed:
+            module.soft = True
         yield
     finally:
-        for quantizer in changed:
-            quantizer.soft = False
+        for module in changed:
+            module.soft = False

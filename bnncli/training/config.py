@@ -27,6 +27,7 @@ class ModelSettings:
     """What is trained. None means the architecture's own default."""
 
     arch: str = "smallconv"
+    arch_options: Options | None = None
     weights: str | None = None
     weight_options: Options | None = None
     activations: str | None = None
@@ -53,13 +54,14 @@ class DataSettings:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How it is trained. None means the optimizer's own default.
+    """How it is trained. None means the optimizer's own default, or the architecture's trainer.
 
     The plain optimizer trains what a flip optimizer does not: norms, biases, real weights.
     """
 
     epochs: int = 20
     batch_size: int = 64
+    trainer: str | None = None
     optimizer: str = "adam"
     optimizer_options: Options | None = None
     lr: float | None = None

@@ -4,43 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
 from bnncli.data.augment import parse_augment
 from bnncli.data.rules import canonical_name
-from bnncli.errors import BnnError, UsageError, unknown_name
-from bnncli.layers import Pixels
-from bnncli.models import Quantization, build_model, find_arch
+from bnncli.errors import BnnError, unknown_name
+from bnncli.models import find_arch
 from bnncli.norms import SHIFTS
-from bnncli.optim import find_optimizer, make_optimizer
+from bnncli.optim import find_optimizer
 from bnncli.options import with_real_numbers
-from bnncli.training.evaluate import accuracy
+from bnncli.training import images  # noqa: F401 (registers the trainer)
+from bnncli.training.building import build
 from bnncli.training.limits import check_ranges
-from bnncli.training.loop import Trainer
-from bnncli.training.memory import measure_memory, reset_peak
+from bnncli.training.memory import reset_peak
 from bnncli.training.schedules import SCHEDULES
-from bnncli.training.seeds import mix, seed_default
+from bnncli.training.trainers import Training, find_trainer, make_trainer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from bnncli.data import ImageData, ImageSplit
-    from bnncli.training.config import Settings, TrainSettings
+    from torch import Tensor, nn
+
+    from bnncli.data import ImageData
+    from bnncli.training.config import Settings
     from bnncli.training.records import EpochRecord, Reporter
     from bnncli.training.runs import Run
 
-QUANTIZATION_FIELDS = (
-    *("weights", "weight_options", "activations"),
-    *("scale", "surrogate", "activation_surrogate"),
-)
 PRECISIONS = ("float32", "bfloat16", "auto")
 SAVE_EVERY_SECONDS = 5.0
 
@@ -67,6 +61,8 @@ def resolve(settings: Settings) -> Settings:
         if options:
             as_read: dict[str, Any] = {name: with_real_numbers(made.make, options)}
             train = dataclasses.replace(train, **as_read)
+    if settings.model.arch_options:
+        given["arch_options"] = with_real_numbers(arch.layers, settings.model.arch_options)
     own = optimizer.weights
     if own is not None and given.get("weights") in {None, "binary"}:
         # An optimizer without latents brings the store that it moves.
@@ -76,113 +72,10 @@ def resolve(settings: Settings) -> Settings:
     if merged.get("norm") in SHIFTS and merged["weights"] != "float":
         # Nothing else would bring a sum of ±1 products back to unit variance.
         merged.setdefault("scale", "fan-in")
+    find_trainer(settings)
     model = dataclasses.replace(settings.model, **merged)
     data = dataclasses.replace(settings.data, name=canonical_name(settings.data.name))
     return dataclasses.replace(settings, model=model, data=data, train=train)
-
-
-def pixel_statistics(split: ImageSplit) -> tuple[list[float], list[float]]:
-    """Give mean and standard deviation of each channel's pixels, in 0 … 255."""
-    means, deviations = [], []
-    for channel in range(split.images.shape[1]):
-        pixels = split.images[:, channel]
-        mean = float(pixels.mean())
-        square = float(np.square(pixels, dtype=np.uint16).mean())
-        means.append(mean)
-        deviations.append(max(square - mean * mean, 0.0) ** 0.5)
-    return means, deviations
-
-
-def build(settings: Settings, data: ImageData) -> nn.Sequential:
-    """Build the network of resolved settings; its initial weights follow from the seed."""
-    model = settings.model
-    quantization = Quantization(**{name: getattr(model, name) for name in QUANTIZATION_FIELDS})
-    options = {
-        name: value
-        for name, value in dataclasses.asdict(model).items()
-        if name not in {"arch", "pixels", *QUANTIZATION_FIELDS} and value is not None
-    }
-    seed_default(mix(settings.train.seed, "init"), torch.device("cpu"))
-    built = build_model(
-        model.arch,
-        image_shape=data.image_shape,
-        n_classes=data.n_classes,
-        quantization=quantization,
-        pixels=Pixels(model.pixels, data.image_shape[0], lambda: pixel_statistics(data.train)),
-        **options,
-    )
-    # Convolutions on a CPU are half as fast again with the channels innermost.
-    return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
-
-
-def pick_device(name: str) -> torch.device:
-    """Give the named device; ``auto`` is a CUDA GPU where there is one, else the CPU."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cpu":
-        return torch.device(name)
-    if not re.fullmatch(r"cuda(:\d+)?", name):
-        raise UsageError(f"device {name!r}: expected auto, cpu, cuda or cuda:N")
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"device {name!r} cannot be used here ({str(error).splitlines()[0]}); give cpu"
-        ) from error
-    return torch.device(name)
-
-
-def uses_bfloat16(precision: str, device: torch.device) -> bool:
-    """Tell whether layers multiply in bfloat16 here; ``auto`` does where that is fast.
-
-    Sums, norms, latent weights and all evaluation stay float32; ±1 is exact in either.
-    """
-    if precision != "auto":
-        return precision == "bfloat16"
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    # The kernels check the processor (AVX-512 BF16 or AMX); elsewhere bfloat16 is emulated.
-    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def make_trainer(settings: Settings, data: ImageData, *, device: torch.device) -> Trainer:
-    """Build the trainer of resolved settings, at step 0 and without reporters."""
-    train = settings.train
-    if len(data.train) < train.batch_size:
-        raise UsageError(
-            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
-            f"give a smaller --batch-size"
-        )
-    model = build(settings, data).to(device)
-    optimizer = make_optimizer(
-        model,
-        train.optimizer,
-        lr=train.lr,
-        options=_optimizer_options(train),
-        plain_optimizer=train.plain_optimizer,
-        plain_options=train.plain_options,
-        plain_lr=train.plain_lr,
-        weight_decay=train.weight_decay,
-        latent_clip=train.latent_clip,
-    )
-    return Trainer(
-        model=model,
-        optimizer=optimizer,
-        data=data,
-        augment=parse_augment(settings.data.augment),
-        settings=train,
-        bfloat16=uses_bfloat16(train.precision, device),
-    )
-
-
-def _optimizer_options(train: TrainSettings) -> dict[str, Any]:
-    """Give the optimizer's options; ``momentum`` has a setting of its own, being so common."""
-    options: dict[str, Any] = dict(train.optimizer_options or {})
-    if train.momentum is not None:
-        if "momentum" in options:
-            raise UsageError("train.momentum with an option momentum: give one of them")
-        options["momentum"] = train.momentum
-    return options
 
 
 @dataclass
@@ -190,7 +83,7 @@ class RunLog:
     """Keep a run's files up to date while it trains (a Reporter)."""
 
     run: Run
-    trainer: Trainer
+    trainer: Training
     best: dict[str, Tensor] = field(default_factory=dict)
     saved_at: float = field(default_factory=time.monotonic)
 
@@ -210,25 +103,15 @@ class RunLog:
 
     def save(self) -> None:
         """Write the checkpoint."""
-        self.run.save_checkpoint(
-            {
-                "model": self.trainer.model.state_dict(),
-                "optimizer": self.trainer.optimizer.state_dict(),
-                "progress": vars(self.trainer.progress),
-                "best": self.best,
-            }
-        )
+        self.run.save_checkpoint({**self.trainer.checkpoint(), "best": self.best})
         self.saved_at = time.monotonic()
 
     def restore(self) -> None:
         """Read the checkpoint back and drop metrics of epochs that it has not seen."""
         state = self.run.load_checkpoint()
-        trainer = self.trainer
-        trainer.model.load_state_dict(state["model"])
-        trainer.optimizer.load_state_dict(state["optimizer"])
-        vars(trainer.progress).update(state["progress"])
-        self.best = state["best"]
-        done = trainer.progress.step // trainer.steps_per_epoch
+        self.best = state.pop("best")
+        self.trainer.restore(state)
+        done = self.trainer.progress.step // self.trainer.steps_per_epoch
         kept = [json.dumps(row) for row in self.run.metrics() if row["epoch"] < done]
         self.run.write_text("metrics.jsonl", "".join(line + "\n" for line in kept))
 
@@ -266,12 +149,12 @@ def run_training(
     peak_of = "run" if reset_peak() else "process"
     finished = trainer.run()
     log.save()
-    return Outcome(finished, _finish(run, data, log, peak_of) if finished else {})
+    return Outcome(finished, _finish(run, log, peak_of) if finished else {})
 
 
-def _finish(run: Run, data: ImageData, log: RunLog, peak_of: str) -> dict[str, Any]:
+def _finish(run: Run, log: RunLog, peak_of: str) -> dict[str, Any]:
     model, progress = log.trainer.model, log.trainer.progress
-    memory = measure_memory(model, log.trainer.optimizer, peak_of=peak_of)
+    memory = log.trainer.memory(peak_of=peak_of)
     if not log.best:
         raise BnnError(f"{run.path}: no epoch was finished, so there is no best model to keep")
     model.load_state_dict(log.best)
@@ -281,7 +164,7 @@ def _finish(run: Run, data: ImageData, log: RunLog, peak_of: str) -> dict[str, A
     return {
         "best_epoch": progress.best_epoch,
         "validation_hard_accuracy": progress.best_accuracy,
-        "test_hard_accuracy": accuracy(model, data.test, form="hard"),
+        **log.trainer.test(),
         "memory": memory.to_dict(),
         "train_seconds": sum(row["seconds"] for row in rows),
         "step_seconds": sum(row["step_seconds"] for row in rows),

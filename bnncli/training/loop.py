@@ -15,13 +15,11 @@ from bnncli.errors import BnnError
 from bnncli.training.batches import Batches
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
-from bnncli.training.records import EpochRecord, Progress
+from bnncli.training.records import EpochRecord, Progress, ShouldStop, never
 from bnncli.training.schedules import factors_at
 from bnncli.training.seeds import generator, mix, seed_default
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch.optim import Optimizer
 
     from bnncli.data import ImageData
@@ -41,7 +39,7 @@ class Trainer:
     settings: TrainSettings
     progress: Progress = field(default_factory=Progress)
     reporters: list[Reporter] = field(default_factory=list)
-    should_stop: Callable[[], bool] = lambda: False
+    should_stop: ShouldStop = never
     bfloat16: bool = False
 
     def __post_init__(self) -> None:

@@ -52,3 +52,16 @@ class Reporter(Protocol):
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """Hear of one finished epoch."""
+
+
+class ShouldStop(Protocol):
+    """Ask whether to stop before the next step."""
+
+    def __call__(self) -> bool:
+        """Tell."""
+        ...
+
+
+def never() -> bool:
+    """Do not stop."""
+    return False

@@ -18,7 +18,17 @@ from torch import Tensor, nn
 
 from bnncli.bits import pack_bits, pack_signs
 from bnncli.errors import BnnError
-from bnncli.layers import Pixels, QuantConv2d, QuantLayer, QuantLinear
+from bnncli.freeze.netlist import Netlist
+from bnncli.layers import (
+    BitLogits,
+    GroupSum,
+    LogicDense,
+    Pixels,
+    QuantConv2d,
+    QuantLayer,
+    QuantLinear,
+    Thermometer,
+)
 from bnncli.models import quantized_weights
 from bnncli.norms import (
     BatchNorm,
@@ -109,6 +119,16 @@ class Layout:
     channels: int = 0
     flat: bool = False
     image_channels: int | None = None  # of a flattened image no layer has mixed yet
+    netlist: Netlist | None = None  # of the gates so far, which become one step
+
+    def gates(self, module: nn.Module) -> Netlist:
+        """Give the netlist that a module of gates goes on with."""
+        if self.netlist is None:
+            raise BnnError(
+                f"freeze: {type(module).__name__} without an encoder before it; begin the model "
+                f"with Thermometer"
+            )
+        return self.netlist
 
     def order(self, n_features: int) -> NDArray[np.intp]:
         """Give the torch index of each packed feature."""
@@ -186,6 +206,39 @@ def _affine_norm(module: AffineNorm, layout: Layout) -> list[Step]:
 def _rms_norm(module: RMSNorm, layout: Layout) -> list[Step]:
     weight = _vector(module.weight)[layout.order(module.num_features)]
     return [elementwise.RMSNorm(weight=weight, eps=module.eps)]
+
+
+@lower.register(Thermometer)
+def _thermometer(module: Thermometer, layout: Layout) -> list[Step]:
+    layout.netlist = Netlist.of_inputs(*module.comparisons())
+    return []
+
+
+@lower.register(LogicDense)
+def _logic_dense(module: LogicDense, layout: Layout) -> list[Step]:
+    a, b = (wire.numpy() for wire in module.wiring.wires())
+    layout.gates(module).add(module.tables().numpy(), a, b)
+    return []
+
+
+@lower.register(GroupSum)
+def _group_sum(module: GroupSum, layout: Layout) -> list[Step]:
+    network = layout.gates(module).network(module.n_classes)
+    layout.channels, layout.flat, layout.netlist = module.n_classes, True, None
+    return [
+        network,
+        elementwise.Affine(gain=_vector(module.gain()), offset=np.zeros(1, np.float32)),
+    ]
+
+
+@lower.register(BitLogits)
+def _bit_logits(module: BitLogits, layout: Layout) -> list[Step]:
+    network = layout.gates(module).network(1)
+    layout.channels, layout.flat, layout.netlist = 2, True, None
+    signs = np.array([[-1.0], [1.0]], np.float32)
+    offset = np.array([0.5, -0.5], np.float32)
+    affine = elementwise.Affine(gain=np.ones(1, np.float32), offset=offset)
+    return [network, layers.FloatLinear(weight=signs), affine]
 
 
 @lower.register(QuantLinear)

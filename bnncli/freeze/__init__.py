@@ -1,0 +1,5 @@
+"""The one bridge from torch to packed words."""
+
+from bnncli.freeze.lowering import FixedScale, Layout, float_bytes, freeze, lower, sampled_model
+
+__all__ = ["FixedScale", "Layout", "float_bytes", "freeze", "lower", "sampled_model"]

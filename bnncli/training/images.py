@@ -1,0 +1,87 @@
+"""Train on batches of labelled images: the usual way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bnncli.data.augment import parse_augment
+from bnncli.errors import UsageError
+from bnncli.optim import make_optimizer
+from bnncli.training.building import build, uses_bfloat16
+from bnncli.training.evaluate import accuracy
+from bnncli.training.loop import Trainer
+from bnncli.training.memory import Memory, measure_memory
+from bnncli.training.trainers import trainer
+
+if TYPE_CHECKING:
+    import torch
+
+    from bnncli.data import ImageData
+    from bnncli.training.config import Settings, TrainSettings
+
+
+class ImageTraining(Trainer):
+    """The training loop with what a run asks of it beside the steps."""
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Give all that it takes to go on to the same bits."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": vars(self.progress),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        vars(self.progress).update(state["progress"])
+
+    def memory(self, *, peak_of: str) -> Memory:
+        """Measure what training holds, after its last step."""
+        return measure_memory(self.model, self.optimizer, peak_of=peak_of)
+
+    def test(self) -> dict[str, Any]:
+        """Read the test set with the weights as they are."""
+        return {"test_hard_accuracy": accuracy(self.model, self.data.test, form="hard")}
+
+
+@trainer("images", "steps on batches of labelled images")
+def image_training(settings: Settings, data: ImageData, *, device: torch.device) -> ImageTraining:
+    """Build the training of resolved settings, at step 0 and without reporters."""
+    train = settings.train
+    if len(data.train) < train.batch_size:
+        raise UsageError(
+            f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
+            f"give a smaller --batch-size"
+        )
+    model = build(settings, data).to(device)
+    optimizer = make_optimizer(
+        model,
+        train.optimizer,
+        lr=train.lr,
+        options=_optimizer_options(train),
+        plain_optimizer=train.plain_optimizer,
+        plain_options=train.plain_options,
+        plain_lr=train.plain_lr,
+        weight_decay=train.weight_decay,
+        latent_clip=train.latent_clip,
+    )
+    return ImageTraining(
+        model=model,
+        optimizer=optimizer,
+        data=data,
+        augment=parse_augment(settings.data.augment),
+        settings=train,
+        bfloat16=uses_bfloat16(train.precision, device),
+    )
+
+
+def _optimizer_options(train: TrainSettings) -> dict[str, Any]:
+    """Give the optimizer's options; ``momentum`` has a setting of its own, being so common."""
+    options: dict[str, Any] = dict(train.optimizer_options or {})
+    if train.momentum is not None:
+        if "momentum" in options:
+            raise UsageError("train.momentum with an option momentum: give one of them")
+        options["momentum"] = train.momentum
+    return options
