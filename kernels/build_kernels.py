@@ -17,7 +17,7 @@ SOURCES = [
     f"kernels/src/{name}.c"
     for name in (
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
-        *("memory", "pool", "logic_layer", "logic_mix", "logic_table"),
+        *("memory", "pool", "logic_layer", "logic_mix", "logic_table", "logic_eval"),
     )
 ]
 THREADS = ["-pthread"] if os.name == "posix" else []
@@ -31,7 +31,9 @@ def declarations() -> str:
 
 
 ffibuilder = FFI()
-ffibuilder.cdef(declarations() + "\n#define BNN_PANEL_LANES ...\n#define BNN_MASK_LANES ...\n")
+CONSTANTS = ("PANEL_LANES", "MASK_LANES", "LOGIC_SAMPLES", "LOGIC_WORDS")
+
+ffibuilder.cdef(declarations() + "".join(f"\n#define BNN_{name} ...\n" for name in CONSTANTS))
 ffibuilder.set_source(
     "bnncli._kernels",
     '#include "bnn_kernels.h"',

@@ -16,6 +16,7 @@ import numpy as np
 
 from bnncli.bits import WORD, words_for
 from bnncli.errors import BnnError, UsageError
+from bnncli.native.logic_eval import LogicInterpreter
 from bnncli.packed.backend import (
     BitMatrix,
     ConvGeometry,
@@ -26,7 +27,6 @@ from bnncli.packed.backend import (
     check_thresholds,
     check_weights,
 )
-from bnncli.packed.logic_reference import LogicReference
 from bnncli.packed.reference import NumpyBackend
 
 try:
@@ -37,8 +37,6 @@ except ImportError as error:
     _IMPORT_ERROR = str(error)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from bnncli.packed.backend import Backend
@@ -323,11 +321,9 @@ class CBackend:
         _check_memory("sign_conv2d", status)
         return out
 
-    def prepare_logic(
-        self, network: LogicNetwork
-    ) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+    def prepare_logic(self, network: LogicNetwork) -> LogicInterpreter:
         """Prepare a gate network; give the function from flattened images to its counts."""
-        return LogicReference(network)
+        return LogicInterpreter(network, _ffi, _lib, self._isa)
 
 
 def _choose() -> tuple[Backend, str | None]:

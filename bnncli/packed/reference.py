@@ -27,7 +27,7 @@ from bnncli.packed.backend import (
 from bnncli.packed.logic_reference import LogicReference
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -162,8 +162,6 @@ class NumpyBackend:
             out[images] = _patches(x[images], geometry) @ weights
         return out
 
-    def prepare_logic(
-        self, network: LogicNetwork
-    ) -> Callable[[NDArray[np.uint8]], NDArray[np.int32]]:
+    def prepare_logic(self, network: LogicNetwork) -> LogicReference:
         """Prepare a gate network; give the function from flattened images to its counts."""
         return LogicReference(network)

@@ -126,4 +126,47 @@ int bnn_table_gradient(const bnn_isa *isa, const bnn_table *table, const float *
  * above 0, or the first of the largest logits. */
 int bnn_table_errors(const bnn_table *table, const float *logits, uint64_t *errors);
 
+/* A network of two-input gates as a program for passes of 512 samples. A signal is held in a slot
+ * of BNN_LOGIC_WORDS words, which serves several signals one after the other. */
+#define BNN_LOGIC_SAMPLES 512
+#define BNN_LOGIC_WORDS 8
+#define BNN_LOGIC_PLANES 25 /* bits of the largest count, 2^24 */
+
+/* Gates with one truth table, bit a + 2b: 0x8, 0x2, 0xe, 0x6 or the complement of one of them.
+ * They write to consecutive slots, none of which the run reads. */
+typedef struct {
+    uint32_t table, count, slot;
+} bnn_logic_run;
+
+typedef struct {
+    /* Inputs: bit i of used[block] makes pixel[offsets[block] + i] > thresholds[64 * block + i] the
+     * next slot, from slot 0. A block reads `span` <= 64 bytes of an image. */
+    size_t blocks, inputs;
+    const uint32_t *offsets;
+    const uint8_t *thresholds;
+    const uint64_t *used;
+    size_t span;
+    /* Gates: slots a, b of each, run after run, in the one of the arrays that is not NULL. */
+    size_t runs;
+    const bnn_logic_run *run;
+    const uint16_t *narrow;
+    const uint32_t *wide;
+    /* Counts: group k is biases[k] + the true signals in the slots counted[ends[k - 1]] ..
+     * counted[ends[k] - 1]; `planes` bits hold any of these sums. */
+    size_t groups;
+    const uint32_t *ends;
+    const uint32_t *counted;
+    const int32_t *biases;
+    int planes;
+} bnn_logic_program;
+
+/* images (n, stride) -> counts (n, groups); values is scratch for all slots of the program. */
+void bnn_logic_count(const bnn_isa *isa, const bnn_logic_program *program, const uint8_t *images,
+                     size_t n, size_t stride, uint64_t *values, int32_t *counts);
+
+/* The gates alone: inputs (passes, inputs, 8) -> outputs (passes, counted signals, 8). */
+void bnn_logic_evaluate(const bnn_isa *isa, const bnn_logic_program *program,
+                        const uint64_t *inputs, size_t passes, uint64_t *values,
+                        uint64_t *outputs);
+
 #endif

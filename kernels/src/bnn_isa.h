@@ -76,14 +76,25 @@ struct bnn_isa {
                       size_t outputs, float *out);
     /* One step on all rows; how NULL: only loss and gradient. */
     void (*table_step)(struct bnn_table_job *job, const bnn_adamw *how);
+    /* One pass of n <= 512 samples: pixels -> input slots, gates, signals -> counts. */
+    void (*logic_pack)(const bnn_logic_program *program, const uint8_t *images, size_t n,
+                       size_t stride, uint64_t *values);
+    void (*logic_gates)(const bnn_logic_program *program, uint64_t *values);
+    void (*logic_sum)(const bnn_logic_program *program, const uint64_t *values, size_t n,
+                      int32_t *counts);
 };
 
-#define BNN_DECLARE(SUFFIX)                                                           \
-    void bnn_signs_pack_##SUFFIX(const float *x, size_t n, uint64_t *out);            \
-    void bnn_xor_dot_##SUFFIX(const bnn_xor_job *job, int32_t *out, size_t stride);   \
+#define BNN_DECLARE(SUFFIX)                                                               \
+    void bnn_signs_pack_##SUFFIX(const float *x, size_t n, uint64_t *out);                \
+    void bnn_xor_dot_##SUFFIX(const bnn_xor_job *job, int32_t *out, size_t stride);       \
     void bnn_xor_threshold_##SUFFIX(const bnn_xor_job *job, uint8_t *out, size_t stride); \
     void bnn_sign_dot_##SUFFIX(const bnn_sign_job *job, float *out, size_t stride);       \
-    void bnn_table_step_##SUFFIX(struct bnn_table_job *job, const bnn_adamw *how);
+    void bnn_table_step_##SUFFIX(struct bnn_table_job *job, const bnn_adamw *how);        \
+    void bnn_logic_pack_##SUFFIX(const bnn_logic_program *program, const uint8_t *images, \
+                                 size_t n, size_t stride, uint64_t *values);              \
+    void bnn_logic_gates_##SUFFIX(const bnn_logic_program *program, uint64_t *values);    \
+    void bnn_logic_sum_##SUFFIX(const bnn_logic_program *program, const uint64_t *values, \
+                                size_t n, int32_t *counts);
 
 BNN_DECLARE(ref)
 BNN_DECLARE(scalar)
