@@ -18,10 +18,14 @@ from bnncli.layers import (
     INITS,
     PARAMETRIZATIONS,
     SAMPLINGS,
+    Features,
     FixedWiring,
     GroupSum,
     LearnedWiring,
+    LogicConv2d,
     LogicDense,
+    OrPool2d,
+    Planes,
     Thermometer,
     Wires,
     draw_candidates,
@@ -261,3 +265,41 @@ def test_errors_name_what_was_given() -> None:
         dense(6, 8, sampling="hrad")
     with pytest.raises(UsageError, match="expected 0 to 2"):
         Wires(3, np.array([0, 3], np.int32), np.array([1, 2], np.int32))
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(1, 3), st.integers(1, 3), st.integers(0, 1), st.integers(0, 2**32 - 1))
+def test_frozen_convolutions_give_what_the_hard_form_gives(
+    channels: int, depth: int, padding: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    size = 6 + 2 * padding
+    options = {"init": "random", "strength": 1.0}
+    conv = LogicConv2d(channels, 5, 3, rng=rng, depth=depth, padding=padding, **options)
+    height, width = size - 2 + 2 * padding, 8 + 2 * padding
+    model = nn.Sequential(
+        Thermometer((channels, size, 10)),
+        Planes(channels, size, 10),
+        conv,
+        OrPool2d(2),
+        Features(),
+        GroupSum(5 * height // 2 * width // 2, 5, tau=2.0),
+    ).eval()
+    images = rng.integers(0, 256, (9, channels, size, 10), dtype=np.uint8)
+    with torch.inference_mode():
+        hard = model(torch.from_numpy(images)).numpy()
+    assert np.array_equal(freeze(model).logits(images, default_backend()), hard)
+
+
+def test_a_convolution_is_its_trees_at_every_position() -> None:
+    rng = np.random.default_rng(3)
+    conv = LogicConv2d(2, 4, 3, rng=rng, depth=2, init="random", strength=1.0)
+    image = torch.rand(2, 5, 6, 3)
+    out = conv(image)
+    for y in range(3):
+        for x in range(4):
+            signals = image[:, y : y + 3, x : x + 3].reshape(18, 3)
+            for level in conv.trees():
+                signals = level(signals)
+            assert torch.allclose(out[:, y, x], signals, atol=1e-6)

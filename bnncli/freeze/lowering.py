@@ -18,17 +18,7 @@ from torch import Tensor, nn
 
 from bnncli.bits import pack_bits, pack_signs
 from bnncli.errors import BnnError
-from bnncli.freeze.netlist import Netlist
-from bnncli.layers import (
-    BitLogits,
-    GroupSum,
-    LogicDense,
-    Pixels,
-    QuantConv2d,
-    QuantLayer,
-    QuantLinear,
-    Thermometer,
-)
+from bnncli.layers import Pixels, QuantConv2d, QuantLayer, QuantLinear
 from bnncli.models import quantized_weights
 from bnncli.norms import (
     BatchNorm,
@@ -46,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bnncli.freeze.netlist import Netlist
     from bnncli.packed import Step
     from bnncli.packed.step import Array
 
@@ -130,6 +121,10 @@ class Layout:
             )
         return self.netlist
 
+    def end_gates(self, n_features: int) -> None:
+        """Go on with rows of features that a sum of gates gave."""
+        self.channels, self.flat, self.netlist = n_features, True, None
+
     def order(self, n_features: int) -> NDArray[np.intp]:
         """Give the torch index of each packed feature."""
         channels = self.image_channels or n_features
@@ -167,7 +162,7 @@ def _relu(module: nn.ReLU, layout: Layout) -> list[Step]:
 @lower.register(Pixels)
 def _pixels(module: Pixels, layout: Layout) -> list[Step]:
     layout.channels = len(module.gain)
-    return [elementwise.Pixels(gain=_vector(module.gain), offset=_vector(module.offset))]
+    return [elementwise.Pixels(gain=vector(module.gain), offset=vector(module.offset))]
 
 
 @lower.register(nn.Flatten)
@@ -197,48 +192,15 @@ def _max_pool(module: nn.MaxPool2d, layout: Layout) -> list[Step]:
 @lower.register(HomeostaticScaleShift)
 def _affine_norm(module: AffineNorm, layout: Layout) -> list[Step]:
     order = layout.order(module.num_features)
-    gain, offset = (_vector(values) for values in module.gain_and_offset())
+    gain, offset = (vector(values) for values in module.gain_and_offset())
     # One gain serves all channels and has no order.
     return [elementwise.Affine(gain=gain if len(gain) == 1 else gain[order], offset=offset[order])]
 
 
 @lower.register(RMSNorm)
 def _rms_norm(module: RMSNorm, layout: Layout) -> list[Step]:
-    weight = _vector(module.weight)[layout.order(module.num_features)]
+    weight = vector(module.weight)[layout.order(module.num_features)]
     return [elementwise.RMSNorm(weight=weight, eps=module.eps)]
-
-
-@lower.register(Thermometer)
-def _thermometer(module: Thermometer, layout: Layout) -> list[Step]:
-    layout.netlist = Netlist.of_inputs(*module.comparisons())
-    return []
-
-
-@lower.register(LogicDense)
-def _logic_dense(module: LogicDense, layout: Layout) -> list[Step]:
-    a, b = (wire.numpy() for wire in module.wiring.wires())
-    layout.gates(module).add(module.tables().numpy(), a, b)
-    return []
-
-
-@lower.register(GroupSum)
-def _group_sum(module: GroupSum, layout: Layout) -> list[Step]:
-    network = layout.gates(module).network(module.n_classes)
-    layout.channels, layout.flat, layout.netlist = module.n_classes, True, None
-    return [
-        network,
-        elementwise.Affine(gain=_vector(module.gain()), offset=np.zeros(1, np.float32)),
-    ]
-
-
-@lower.register(BitLogits)
-def _bit_logits(module: BitLogits, layout: Layout) -> list[Step]:
-    network = layout.gates(module).network(1)
-    layout.channels, layout.flat, layout.netlist = 2, True, None
-    signs = np.array([[-1.0], [1.0]], np.float32)
-    offset = np.array([0.5, -0.5], np.float32)
-    affine = elementwise.Affine(gain=np.ones(1, np.float32), offset=offset)
-    return [network, layers.FloatLinear(weight=signs), affine]
 
 
 @lower.register(QuantLinear)
@@ -267,7 +229,8 @@ def _conv2d(module: QuantConv2d, layout: Layout) -> list[Step]:
     return [*forms.inputs(), step, *_affine(weights.scale, module.bias)]
 
 
-def _vector(values: Tensor) -> NDArray[np.float32]:
+def vector(values: Tensor) -> NDArray[np.float32]:
+    """Give the values in order. Shape: (...) -> (n,)."""
     return values.detach().reshape(-1).numpy().astype(np.float32)
 
 
@@ -280,8 +243,8 @@ def _affine(scale: Tensor | None, bias: Tensor | None) -> list[Step]:
     """Scale and shift the sums; absent parts are 1 and 0, which change nothing."""
     if scale is None and bias is None:
         return []
-    gain = np.ones(1, np.float32) if scale is None else _vector(scale)
-    offset = np.zeros(1, np.float32) if bias is None else _vector(bias)
+    gain = np.ones(1, np.float32) if scale is None else vector(scale)
+    offset = np.zeros(1, np.float32) if bias is None else vector(bias)
     return [elementwise.Affine(gain=gain, offset=offset)]
 
 

@@ -9,6 +9,7 @@ from bnncli.layers.logic import (
     LearnedWiring,
     LogicDense,
 )
+from bnncli.layers.logic_conv import Features, LogicConv2d, OrPool2d, Planes
 from bnncli.layers.parametrization import INITS, PARAMETRIZATIONS
 from bnncli.layers.pixels import PIXEL_SCALINGS, Pixels
 from bnncli.layers.quant import QuantConv2d, QuantLayer, QuantLinear
@@ -22,11 +23,15 @@ __all__ = [
     "THRESHOLDS",
     "WIRINGS",
     "BitLogits",
+    "Features",
     "FixedWiring",
     "GroupSum",
     "LearnedWiring",
+    "LogicConv2d",
     "LogicDense",
+    "OrPool2d",
     "Pixels",
+    "Planes",
     "QuantConv2d",
     "QuantLayer",
     "QuantLinear",

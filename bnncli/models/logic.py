@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from bnncli.errors import UsageError
 from bnncli.layers import (
+    Features,
     FixedWiring,
     GroupSum,
     LearnedWiring,
+    LogicConv2d,
     LogicDense,
+    OrPool2d,
+    Planes,
     Thermometer,
     draw_candidates,
     draw_wires,
@@ -59,16 +63,19 @@ class GateStack:
         self.rng = np.random.default_rng(int(torch.randint(2**62, ())))
         self.count = 0
 
+    def gate_options(self) -> dict[str, Any]:
+        """Give what every layer of gates is made with."""
+        return {
+            "parametrization": self.parametrization,
+            "init": self.init,
+            "strength": self.strength,
+            "sampling": self.sampling,
+            "temperature": self.temperature,
+        }
+
     def dense(self, out_features: int) -> tuple[str, LogicDense]:
         """Build the next layer."""
-        layer = LogicDense(
-            self._wire(out_features),
-            parametrization=self.parametrization,
-            init=self.init,
-            strength=self.strength,
-            sampling=self.sampling,
-            temperature=self.temperature,
-        )
+        layer = LogicDense(self._wire(out_features), **self.gate_options())
         self.count += 1
         self.width = out_features
         return f"gates{self.count}", layer
@@ -130,3 +137,71 @@ def logic_mlp(
     gates = [stack.dense(width) for width in widths]
     sums = GroupSum(widths[-1], n_classes, tau=tau, learn_tau=learn_tau)
     return [("bits", bits), *gates, ("sums", sums)]
+
+
+@register(
+    "logic-conv",
+    "convolutions of gate trees with OR pooling, then layers of gates",
+    reads="bytes",
+    **GATES,
+)
+def logic_conv(
+    *,
+    image_shape: tuple[int, int, int],
+    n_classes: int,
+    quantization: Quantization,
+    channels: int = 16,
+    convolutions: int = 2,
+    depth: int = 3,
+    channels_per_tree: int = 2,
+    widths: Sequence[int] = (2000, 1000),
+    wiring: str = "random",
+    candidates: int = 0,
+    parametrization: str = "iwp",
+    init: str = "residual",
+    strength: float = 3.0,
+    encoder: str = "uniform",
+    levels: int = 1,
+    tau: float = 10.0,
+    learn_tau: bool = False,
+) -> Layers:
+    """List the layers of bits - (3×3 trees - OR of 2×2) … - gates … gates - sums.
+
+    The channels triple from one convolution to the next (arXiv:2411.04732).
+    """
+    refuse_quantizers("logic-conv", quantization)
+    if not widths or convolutions < 1:
+        raise UsageError(
+            f"widths={list(widths)}, convolutions={convolutions}: give at least one of each"
+        )
+    image_channels, height, width = image_shape
+    bits = Thermometer(image_shape, n_levels=levels, kind=encoder)
+    n_in = levels * image_channels
+    stack = GateStack(
+        0,
+        wiring=wiring,
+        parametrization=parametrization,
+        init=init,
+        strength=strength,
+        candidates=candidates,
+    )
+    layers: Layers = [("bits", bits), ("planes", Planes(n_in, height, width))]
+    for n in range(1, convolutions + 1):
+        n_out = channels * 3 ** (n - 1)
+        conv = LogicConv2d(
+            *(n_in, n_out, 3),
+            rng=stack.rng,
+            depth=depth,
+            padding=1,
+            channels_per_tree=channels_per_tree,
+            **stack.gate_options(),
+        )
+        layers.append((f"conv{n}", conv))
+        if height % 2 == 0 and width % 2 == 0:
+            layers.append((f"pool{n}", OrPool2d(2)))
+            height, width = height // 2, width // 2
+        n_in = n_out
+    layers.append(("features", Features()))
+    stack.width = n_in * height * width
+    layers += [stack.dense(out_features) for out_features in widths]
+    return [*layers, ("sums", GroupSum(widths[-1], n_classes, tau=tau, learn_tau=learn_tau))]

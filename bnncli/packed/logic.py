@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bnncli.packed.backend import Backend
     from bnncli.packed.step import Array, Run
 
+FALSE = 0
+"""The signal that is always 0; 1 is the one that is always 1."""
+
 FIRST_INPUT = 2
 """The number of the first input's signal, after the constants false and true."""
 
