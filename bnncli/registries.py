@@ -96,12 +96,14 @@ def _optimizers() -> list[Entry]:
 
 
 def _options() -> list[Entry]:
+    from bnncli.models import ARCHS
     from bnncli.norms import NORMS
     from bnncli.optim import OPTIMIZERS
     from bnncli.options import options_of
     from bnncli.quantizers import QUANTIZERS
 
     owners = {
+        **{f"arch {name}": arch.layers for name, arch in ARCHS.items()},
         **{f"weights {name}": preset.make for name, preset in QUANTIZERS.items()},
         **{f"norm {name}": make for name, make in NORMS.items()},
         **{f"optimizer {name}": preset.make for name, preset in OPTIMIZERS.items()},
@@ -124,6 +126,37 @@ def _recipes() -> list[Entry]:
     from bnncli.recipes import find_recipe, recipe_names
 
     return [Entry(name, find_recipe(name).about) for name in recipe_names()]
+
+
+def _trainers() -> list[Entry]:
+    from bnncli.training import experiment  # noqa: F401 (registers them)
+    from bnncli.training.trainers import TRAINERS
+
+    return [Entry(name, trainer.summary) for name, trainer in TRAINERS.items()]
+
+
+def _wirings() -> list[Entry]:
+    from bnncli.layers import WIRINGS
+
+    return [Entry(name, _first_line(draw)) for name, draw in WIRINGS.items()]
+
+
+def _parametrizations() -> list[Entry]:
+    from bnncli.layers import PARAMETRIZATIONS
+
+    return [Entry(name, _first_line(kind)) for name, kind in PARAMETRIZATIONS.items()]
+
+
+def _inits() -> list[Entry]:
+    from bnncli.layers import INITS
+
+    return [Entry(name, _first_line(draw)) for name, draw in INITS.items()]
+
+
+def _encoders() -> list[Entry]:
+    from bnncli.layers import THRESHOLDS
+
+    return [Entry(name, _first_line(place)) for name, place in THRESHOLDS.items()]
 
 
 def _methods() -> list[Entry]:
@@ -152,9 +185,14 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
     "scales": _scales,
     "norms": _norms,
     "optimizers": _optimizers,
+    "wirings": _wirings,
+    "parametrizations": _parametrizations,
+    "inits": _inits,
+    "encoders": _encoders,
     "options": _options,
     "schedules": _schedules,
     "augmentations": _augmentations,
+    "trainers": _trainers,
     "recipes": _recipes,
     "methods": _methods,
     "comparisons": _comparisons,

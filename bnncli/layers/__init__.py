@@ -8,6 +8,7 @@ from bnncli.layers.logic import (
     GroupSum,
     LearnedWiring,
     LogicDense,
+    set_progress,
 )
 from bnncli.layers.logic_conv import Features, LogicConv2d, OrPool2d, Planes
 from bnncli.layers.parametrization import INITS, PARAMETRIZATIONS
@@ -39,4 +40,5 @@ __all__ = [
     "Wires",
     "draw_candidates",
     "draw_wires",
+    "set_progress",
 ]

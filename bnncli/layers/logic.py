@@ -21,6 +21,41 @@ if TYPE_CHECKING:
 
     from bnncli.layers.wiring import Wires
 
+
+class Annealed(nn.Module):
+    """A module whose temperature falls from its first to its last value as training goes on.
+
+    T = first^(1 - progress) · last^progress. The progress, 0 … 1, is set before every step and
+    saved with the model, so that its soft form stays the one it was trained in.
+    """
+
+    progress: Tensor
+
+    def __init__(self, temperature: float, final_temperature: float) -> None:
+        super().__init__()
+        for name, value in (
+            ("temperature", temperature),
+            ("final_temperature", final_temperature),
+        ):
+            if not value > 0:
+                raise UsageError(f"{name}={value}: expected a positive number, such as 1")
+        self.first, self.last = temperature, final_temperature
+        self.register_buffer("progress", torch.zeros(()))
+
+    def sharpened(self, logits: Tensor) -> Tensor:
+        """Give logits / T."""
+        if self.first == self.last == 1:
+            return logits
+        return logits / (self.first * (self.last / self.first) ** self.progress)
+
+
+def set_progress(model: nn.Module, progress: float) -> None:
+    """Tell every annealed module how far training is, from 0 to 1."""
+    for module in model.modules():
+        if isinstance(module, Annealed):
+            module.progress.fill_(progress)
+
+
 SAMPLINGS = ("soft", "hard", "gumbel-soft", "gumbel-hard")
 """What training computes: relaxed gates or rounded ones (straight-through), with noise or not."""
 
@@ -46,7 +81,7 @@ class FixedWiring(nn.Module):
         return self.a, self.b
 
 
-class LearnedWiring(TwoForms, nn.Module):
+class LearnedWiring(TwoForms, Annealed):
     """Choose each gate input among k candidates (arXiv:2507.06173, arXiv:2511.12340).
 
     In training an input is the mean of its candidates weighted by softmax(wire_logits /
@@ -66,12 +101,13 @@ class LearnedWiring(TwoForms, nn.Module):
         *,
         selection: str = "soft",
         temperature: float = 1.0,
+        final_temperature: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(temperature, final_temperature)
         if selection not in {"soft", "hard"}:
             raise unknown_name("selection", selection, ("soft", "hard"))
         self.in_features, self.out_features = in_features, len(candidates) // 2
-        self.selection, self.temperature = selection, temperature
+        self.selection = selection
         self.register_buffer("candidates", torch.from_numpy(candidates))
         rows = torch.arange(2 * self.out_features, dtype=torch.int32)
         self.register_buffer("rows", rows, persistent=False)
@@ -81,7 +117,7 @@ class LearnedWiring(TwoForms, nn.Module):
         """Give rows to read from, and for each gate the index of its two rows."""
         if not (self.training or self.soft):
             return x, *self.wires()
-        weights = torch.softmax(self.wire_logits / self.temperature, dim=1)
+        weights = torch.softmax(self.sharpened(self.wire_logits), dim=1)
         select = choose if self.training and self.selection == "hard" else mix
         a, b = self.rows.chunk(2)
         return select(x, self.candidates, weights), a, b
@@ -93,7 +129,7 @@ class LearnedWiring(TwoForms, nn.Module):
         return a, b
 
 
-class LogicDense(TwoForms, nn.Module):
+class LogicDense(TwoForms, Annealed):
     """Compute one gate for each output: y = c0 + c1·a + c2·b + c3·a·b of two rows a, b.
 
     The coefficients come from ``gate_logits`` by the parametrization. Training computes what
@@ -112,16 +148,15 @@ class LogicDense(TwoForms, nn.Module):
         strength: float = 3.0,
         sampling: str = "soft",
         temperature: float = 1.0,
+        final_temperature: float = 1.0,
     ) -> None:
-        super().__init__()
+        super().__init__(temperature, final_temperature)
         if sampling not in SAMPLINGS:
             raise unknown_name("sampling", sampling, SAMPLINGS)
-        if not temperature > 0:
-            raise UsageError(f"temperature={temperature}: expected a positive number, such as 1")
         self.wiring = wiring
         self.in_features, self.out_features = wiring.in_features, wiring.out_features
         self.parametrization = make_parametrization(parametrization)
-        self.sampling, self.temperature = sampling, temperature
+        self.sampling = sampling
         logits = initial_logits(
             self.parametrization, self.out_features, init=init, strength=strength
         )
@@ -152,7 +187,7 @@ class LogicDense(TwoForms, nn.Module):
 
     def _soft(self, logits: Tensor | None = None) -> Tensor:
         given = self.gate_logits if logits is None else logits
-        return self.parametrization.soft(given / self.temperature)
+        return self.parametrization.soft(self.sharpened(given))
 
     def tables(self) -> Tensor:
         """Give the truth table that each gate rounds to. Shape: (out_features,) uint8."""

@@ -56,6 +56,7 @@ class GateStack:
     strength: float
     sampling: str = "soft"
     temperature: float = 1.0
+    final_temperature: float = 1.0
     candidates: int = 0
     selection: str = "soft"
 
@@ -71,6 +72,7 @@ class GateStack:
             "strength": self.strength,
             "sampling": self.sampling,
             "temperature": self.temperature,
+            "final_temperature": self.final_temperature,
         }
 
     def dense(self, out_features: int) -> tuple[str, LogicDense]:
@@ -88,7 +90,11 @@ class GateStack:
             return FixedWiring(wires)
         drawn = draw_candidates(self.width, 2 * out_features, self.candidates, self.rng)
         return LearnedWiring(
-            drawn, self.width, selection=self.selection, temperature=self.temperature
+            drawn,
+            self.width,
+            selection=self.selection,
+            temperature=self.temperature,
+            final_temperature=self.final_temperature,
         )
 
 
@@ -112,6 +118,7 @@ def logic_mlp(
     strength: float = 3.0,
     sampling: str = "soft",
     temperature: float = 1.0,
+    final_temperature: float = 1.0,
     encoder: str = "uniform",
     levels: int = 1,
     learn_thresholds: bool = False,
@@ -131,6 +138,7 @@ def logic_mlp(
         strength=strength,
         sampling=sampling,
         temperature=temperature,
+        final_temperature=final_temperature,
         candidates=candidates,
         selection=selection,
     )
@@ -160,6 +168,8 @@ def logic_conv(
     parametrization: str = "iwp",
     init: str = "residual",
     strength: float = 3.0,
+    temperature: float = 1.0,
+    final_temperature: float = 1.0,
     encoder: str = "uniform",
     levels: int = 1,
     tau: float = 10.0,
@@ -183,6 +193,8 @@ def logic_conv(
         parametrization=parametrization,
         init=init,
         strength=strength,
+        temperature=temperature,
+        final_temperature=final_temperature,
         candidates=candidates,
     )
     layers: Layers = [("bits", bits), ("planes", Planes(n_in, height, width))]

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnncli.errors import BnnError
+from bnncli.layers import set_progress
 from bnncli.training.batches import Batches
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
@@ -109,6 +110,7 @@ class Trainer:
         lr, decay = factors_at(
             self.settings.schedule, self.progress.step, self.total_steps, self.warmup_steps
         )
+        set_progress(self.model, self.progress.step / self.total_steps)
         for group in self.optimizer.param_groups:
             group["lr"] = group["initial_lr"] * lr
             group["weight_decay"] = group["initial_weight_decay"] * decay
