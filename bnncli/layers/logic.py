@@ -117,7 +117,8 @@ class LearnedWiring(TwoForms, Annealed):
         """Give rows to read from, and for each gate the index of its two rows."""
         if not (self.training or self.soft):
             return x, *self.wires()
-        weights = torch.softmax(self.sharpened(self.wire_logits), dim=1)
+        # Over the first dimension torch's softmax is four times as fast as over the last, short one.
+        weights = torch.softmax(self.sharpened(self.wire_logits).t(), dim=0).t().contiguous()
         select = choose if self.training and self.selection == "hard" else mix
         a, b = self.rows.chunk(2)
         return select(x, self.candidates, weights), a, b
