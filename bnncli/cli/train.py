@@ -28,6 +28,8 @@ EPILOG = """Examples
 
 [cyan]bnn train --arch bnn-mlp --epochs 5 --seed 1[/]
 
+[cyan]bnn train gol --rule B36/S23[/]   # a cellular automaton's rule, exactly
+
 [cyan]bnn train --arch mlp --binary --print-config > mine.toml[/]
 
 [cyan]bnn train mine.toml --lr 0.003[/]"""
@@ -94,6 +96,10 @@ def train(
     ] = None,
     data: Annotated[
         str | None, _text("--data", DATA, "Data set (bnn data list). Default: digits.")
+    ] = None,
+    rule: Annotated[
+        str | None,
+        _text("--rule", DATA, "Short for --data rule:NAME, such as B36/S23 or W110."),
     ] = None,
     data_dir: DataDir = None,
     validation: Annotated[
@@ -182,6 +188,8 @@ def train(
     """Train a network, freeze it to bits and evaluate what was frozen."""
     if binary and weights not in {None, "binary"}:
         raise UsageError(f"--binary with --weights {weights}: these contradict; give one of them")
+    if rule is not None and data is not None:
+        raise UsageError(f"--rule {rule} with --data {data}: these contradict; give one of them")
     if resume is not None:
         _refuse_settings_with_resume(ctx)
     flags: dict[str, dict[str, Any]] = {
@@ -202,7 +210,7 @@ def train(
             "pixels": pixels,
         },
         "data": {
-            "name": data,
+            "name": data if rule is None else f"rule:{rule}",
             "validation": validation,
             "split_seed": split_seed,
             "augment": augment,

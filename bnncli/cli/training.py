@@ -187,5 +187,8 @@ def summary(run: Run, result: dict[str, Any]) -> dict[str, str]:
         floats, packed = result["float_bytes"], result["packed_bytes"]
         lines["test packed"] = percent(result["test_packed_accuracy"])
         lines["size"] = f"{kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less"
+    if "restarts" in result:
+        attempts = f"{result['steps']:,} steps in {result['restarts'] + 1} attempts"
+        lines["hard errors"] = f"{result['hard_errors']} after {attempts}"
     lines["training"] = f"{result['train_seconds']:.1f} s"
     return lines

@@ -58,8 +58,12 @@ class Parametrization(ABC):
         """Give the truth tables that the relaxed gates round to. Shape: -> (gates,) uint8."""
 
     @abstractmethod
+    def at(self, tables: Tensor, strength: float) -> Tensor:
+        """Give logits that round to the tables. Shape: (gates,) -> (gates, n_logits)."""
+
     def wire(self, strength: float) -> Tensor:
         """Give the logits of a gate that passes a on. Shape: (n_logits,)."""
+        return self.at(torch.tensor([WIRE_A]), strength)[0]
 
     def hard(self, logits: Tensor) -> Tensor:
         """Give the coefficients of the gates that the logits round to: exact small integers."""
@@ -93,9 +97,9 @@ class IWP(Parametrization):
         bits = (logits > 0).to(torch.uint8)
         return bits[:, 0] | bits[:, 1] << 1 | bits[:, 2] << 2 | bits[:, 3] << 3
 
-    def wire(self, strength: float) -> Tensor:
-        """Give ±strength by the entries of a."""
-        return strength * (2 * _ENTRIES[WIRE_A] - 1)
+    def at(self, tables: Tensor, strength: float) -> Tensor:
+        """Give ±strength by the entries of the tables."""
+        return strength * (2 * _ENTRIES[tables] - 1)
 
 
 class Walsh(IWP):
@@ -121,9 +125,9 @@ class Walsh(IWP):
         """Give the signs of the entries' logits."""
         return super().tables(logits @ _WALSH.to(logits.device, logits.dtype))
 
-    def wire(self, strength: float) -> Tensor:
-        """Give the Walsh coefficients of the entries' logits: -strength for a alone."""
-        return super().wire(strength) @ (_WALSH / 4)
+    def at(self, tables: Tensor, strength: float) -> Tensor:
+        """Give the Walsh coefficients of the entries' logits; for the wire a -strength for a."""
+        return super().at(tables, strength) @ (_WALSH / 4)
 
 
 class Softmax(Parametrization):
@@ -148,9 +152,9 @@ class Softmax(Parametrization):
         """Give the most probable gate, the first of equals."""
         return logits.argmax(dim=1).to(torch.uint8)
 
-    def wire(self, strength: float) -> Tensor:
-        """Give ``strength`` to the wire a and 0 to the other gates."""
-        return strength * torch.nn.functional.one_hot(torch.tensor(WIRE_A), N_GATES).float()
+    def at(self, tables: Tensor, strength: float) -> Tensor:
+        """Give ``strength`` to the tables' own gates and 0 to the others."""
+        return strength * torch.nn.functional.one_hot(tables, N_GATES).float()
 
 
 PARAMETRIZATIONS: dict[str, type[Parametrization]] = {p.name: p for p in (IWP, Softmax, Walsh)}
@@ -181,12 +185,28 @@ def heavy_tailed(parametrization: Parametrization, n_gates: int, strength: float
     return logits + 0.25 * torch.randn_like(logits) / chi.sqrt()
 
 
+MIXED_SHARE = 0.25
+"""Part of the gates that do not begin as wires in ``mixed``."""
+
+
+def mixed(parametrization: Parametrization, n_gates: int, strength: float) -> Tensor:
+    """Begin as wires but for a quarter of the gates, which begin as any of the sixteen.
+
+    From wires alone no gradient leads to a parity of many inputs, since each of them by itself
+    says nothing about it; some paths through gates that begin as XOR know more.
+    """
+    logits = residual(parametrization, n_gates, strength)
+    chosen = torch.rand(n_gates) < MIXED_SHARE
+    tables = torch.randint(N_GATES, (n_gates,))
+    return torch.where(chosen[:, None], parametrization.at(tables, strength), logits)
+
+
 def random(parametrization: Parametrization, n_gates: int, strength: float) -> Tensor:
     """Begin anywhere: normal logits of deviation ``strength``."""
     return strength * torch.randn(n_gates, parametrization.n_logits)
 
 
-INITS = {"residual": residual, "heavy-tailed": heavy_tailed, "random": random}
+INITS = {"residual": residual, "heavy-tailed": heavy_tailed, "mixed": mixed, "random": random}
 
 
 def initial_logits(

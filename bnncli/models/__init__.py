@@ -1,6 +1,6 @@
 """Architectures by name. Importing this package registers them all."""
 
-from bnncli.models import conv, logic, mlp
+from bnncli.models import conv, gol, logic, mlp
 from bnncli.models.registry import (
     ARCHS,
     Arch,
@@ -17,6 +17,7 @@ __all__ = [
     "build_model",
     "conv",
     "find_arch",
+    "gol",
     "logic",
     "mlp",
     "quantized_weights",

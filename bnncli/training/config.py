@@ -57,11 +57,13 @@ class TrainSettings:
     """How it is trained. None means the optimizer's own default, or the architecture's trainer.
 
     The plain optimizer trains what a flip optimizer does not: norms, biases, real weights.
+    ``restarts`` are those of the trainer for truth tables.
     """
 
     epochs: int = 20
     batch_size: int = 64
     trainer: str | None = None
+    restarts: int | None = None
     optimizer: str = "adam"
     optimizer_options: Options | None = None
     lr: float | None = None

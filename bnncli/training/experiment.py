@@ -17,7 +17,7 @@ from bnncli.models import find_arch
 from bnncli.norms import SHIFTS
 from bnncli.optim import find_optimizer
 from bnncli.options import with_real_numbers
-from bnncli.training import images  # noqa: F401 (registers the trainer)
+from bnncli.training import images, tables  # noqa: F401 (registers the trainers)
 from bnncli.training.building import build
 from bnncli.training.limits import check_ranges
 from bnncli.training.memory import reset_peak
@@ -139,7 +139,9 @@ def run_training(
     read once, with those. Stopped on request, the run is saved and ``finished`` is False.
     """
     settings = run.settings()
-    torch.use_deterministic_algorithms(settings.train.deterministic)
+    if torch.are_deterministic_algorithms_enabled() != settings.train.deterministic:
+        # Setting it costs seconds: torch imports its compiler for that.
+        torch.use_deterministic_algorithms(settings.train.deterministic)
     trainer = make_trainer(settings, data, device=device)
     log = RunLog(run, trainer)
     trainer.reporters = [log, *reporters]

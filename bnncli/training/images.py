@@ -50,6 +50,10 @@ class ImageTraining(Trainer):
 def image_training(settings: Settings, data: ImageData, *, device: torch.device) -> ImageTraining:
     """Build the training of resolved settings, at step 0 and without reporters."""
     train = settings.train
+    if train.restarts is not None:
+        raise UsageError(
+            f"train.restarts={train.restarts}: only trainer table starts again; leave it out"
+        )
     if len(data.train) < train.batch_size:
         raise UsageError(
             f"batch_size={train.batch_size} but {data.name} has {len(data.train)} training images; "
