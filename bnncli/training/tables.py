@@ -250,7 +250,7 @@ def _refuse_layer(layer: LogicDense) -> None:
     name = layer.parametrization.name
     if name not in {"iwp", "softmax"}:
         raise UsageError(f"trainer table: parametrization {name} given, expected iwp or softmax")
-    plain = layer.sampling == "soft" and layer.temperature == 1
+    plain = layer.sampling == "soft" and layer.first == layer.last == 1
     if not plain or not isinstance(layer.wiring, FixedWiring):
         raise UsageError(
             "trainer table: takes relaxed gates as they are, with fixed wires; give sampling=soft, "
