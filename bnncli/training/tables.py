@@ -254,7 +254,7 @@ def _refuse_layer(layer: LogicDense) -> None:
     if not plain or not isinstance(layer.wiring, FixedWiring):
         raise UsageError(
             "trainer table: takes relaxed gates as they are, with fixed wires; give sampling=soft, "
-            "temperature=1 and candidates=0"
+            "temperature=1, final_temperature=1 and candidates=0"
         )
 
 
