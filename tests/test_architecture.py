@@ -36,6 +36,7 @@ ORDER = [
     "compare",
     "registries",
     "bench",
+    "play",
     "cli",
 ]
 # Frozen models run without torch, so these see nothing of the torch modules.

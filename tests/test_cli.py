@@ -27,6 +27,7 @@ COMMANDS = [
     ["compare"],
     ["eval"],
     ["freeze"],
+    ["play"],
     ["list"],
     ["info"],
     ["runs"],
