@@ -17,7 +17,8 @@ SOURCES = [
     f"kernels/src/{name}.c"
     for name in (
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
-        *("memory", "pool", "logic_layer", "logic_mix", "logic_table", "logic_eval"),
+        *("memory", "pool", "logic_layer", "logic_tile", "logic_mix", "logic_mixed"),
+        *("logic_table", "logic_eval"),
     )
 ]
 THREADS = ["-pthread"] if os.name == "posix" else []

@@ -45,6 +45,11 @@ def run_all(backend, rng: np.random.Generator, inputs, outputs, k, batch, thread
     for need_x in (True, False):
         found += backend.gate_backward(x, a, b, coefficients, grad, need_x, threads)
         found += backend.mix_backward(x, candidates, weights, grad, need_x, threads)
+    candidates, weights = wires(rng, inputs, outputs, 2, k), floats(rng, outputs, 2, k) / k
+    operands = x, candidates, weights, coefficients
+    found.append(backend.mixed_forward(*operands, threads=threads))
+    for need_x in (True, False):
+        found += backend.mixed_backward(*operands, grad, need_x, threads)
     return found
 
 
@@ -56,6 +61,17 @@ def test_every_instruction_set_agrees_with_numpy(isa, batch):
         expected = run_all(REFERENCE, np.random.default_rng(batch), *shape, batch)
         for mine, theirs in zip(found, expected, strict=True):
             assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("inputs", [2_000, 3_000, 9_000])
+def test_layers_that_do_not_fit_the_cache_agree_with_numpy(isa, inputs):
+    """Wide inputs take narrower tiles, and the gradients of x a pass of their own."""
+    shape = (inputs, 60, 5, 70)
+    found = run_all(CLogic(isa), np.random.default_rng(inputs), *shape)
+    expected = run_all(REFERENCE, np.random.default_rng(inputs), *shape)
+    for mine, theirs in zip(found, expected, strict=True):
+        assert_close(mine, theirs)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -76,7 +92,7 @@ def test_any_shape_agrees_with_numpy(isa, seed, inputs, outputs, k, batch):
 
 
 @pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize("shape", [(90, 1100, 9, 200), (20_000, 600, 5, 180)])
+@pytest.mark.parametrize("shape", [(90, 700, 9, 200), (9_000, 300, 5, 180)])
 def test_threads_change_no_bit(isa, shape):
     alone = run_all(CLogic(isa), np.random.default_rng(1), *shape)
     for threads in (2, 3):
@@ -90,6 +106,7 @@ def test_malformed_operands_are_refused_in_one_line(backend):
     rng = np.random.default_rng(0)
     x, a, coefficients = floats(rng, 5, 8), wires(rng, 5, 3), floats(rng, 3, 4)
     candidates, weights = wires(rng, 5, 3, 2), floats(rng, 3, 2)
+    both = wires(rng, 5, 3, 2, 2), floats(rng, 3, 2, 2)
     calls = [
         lambda: backend.gate_forward(x[:, :0], a, a, coefficients),
         lambda: backend.gate_forward(x, a[:0], a, coefficients[:0]),
@@ -102,6 +119,10 @@ def test_malformed_operands_are_refused_in_one_line(backend):
         lambda: backend.mix_forward(x, candidates[:, :0], weights[:, :0]),
         lambda: backend.mix_forward(x, candidates, weights[:, :1]),
         lambda: backend.mix_backward(x, candidates, weights, x),
+        lambda: backend.mixed_forward(x, candidates, weights, coefficients),
+        lambda: backend.mixed_forward(x, *both, coefficients[:2]),
+        lambda: backend.mixed_forward(x, both[0][..., :0], both[1][..., :0], coefficients),
+        lambda: backend.mixed_backward(x, *both, coefficients, x),
     ]
     for call in calls:
         with pytest.raises(BnnError) as caught:

@@ -19,6 +19,7 @@ from bnncli.native.logic_reference import (
     check_exact,
     check_gates,
     check_mix,
+    check_mixed,
     check_threads,
     check_wires,
     output_for,
@@ -37,6 +38,8 @@ __all__ = [
     "gate_forward",
     "mix_backward",
     "mix_forward",
+    "mixed_backward",
+    "mixed_forward",
 ]
 
 
@@ -146,6 +149,57 @@ class CLogic:
         _check_memory("mix_backward", status)
         return dx, dweights
 
+    def mixed_forward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        out: Floats | None = None,
+        threads: int = 1,
+    ) -> Floats:
+        """Evaluate gates whose inputs are mixes."""
+        inputs, outputs, k, batch = check_mixed(
+            "mixed_forward", x, candidates, weights, coefficients
+        )
+        check_threads("mixed_forward", threads)
+        out = output_for("mixed_forward", out, (outputs, batch))
+        p = self._pointer
+        status = self._lib.bnn_mixed_forward(
+            *(self._isa, p(x, "float"), inputs, batch, p(candidates, "int32_t")),
+            *(p(weights, "float"), p(coefficients, "float"), outputs, k, p(out, "float"), threads),
+        )
+        _check_memory("mixed_forward", status)
+        return out
+
+    def mixed_backward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        grad: Floats,
+        need_x: bool = True,
+        threads: int = 1,
+    ) -> tuple[Floats | None, Floats, Floats]:
+        """Give the gradients of x, the weights and the coefficients."""
+        inputs, outputs, k, batch = check_mixed(
+            "mixed_backward", x, candidates, weights, coefficients
+        )
+        check_exact("mixed_backward: grad", grad, FLOAT, (outputs, batch))
+        check_threads("mixed_backward", threads)
+        dx = np.empty_like(x) if need_x else None
+        dweights, dcoefficients = np.empty_like(weights), np.empty_like(coefficients)
+        p = self._pointer
+        status = self._lib.bnn_mixed_backward(
+            *(self._isa, p(x, "float"), inputs, batch, p(candidates, "int32_t")),
+            *(p(weights, "float"), p(coefficients, "float"), outputs, k, p(grad, "float")),
+            *(self._null if dx is None else p(dx, "float"), p(dweights, "float")),
+            *(p(dcoefficients, "float"), threads),
+        )
+        _check_memory("mixed_backward", status)
+        return dx, dweights, dcoefficients
+
 
 @cache
 def default_logic() -> LogicKernels:
@@ -200,3 +254,30 @@ def mix_backward(
 ) -> tuple[Floats | None, Floats]:
     """Give the gradients of mixing with the default kernels; see :class:`LogicKernels`."""
     return default_logic().mix_backward(x, candidates, weights, grad, need_x, threads)
+
+
+def mixed_forward(
+    x: Floats,
+    candidates: Wires,
+    weights: Floats,
+    coefficients: Floats,
+    out: Floats | None = None,
+    threads: int = 1,
+) -> Floats:
+    """Evaluate gates between mixes with the default kernels; see :class:`LogicKernels`."""
+    return default_logic().mixed_forward(x, candidates, weights, coefficients, out, threads)
+
+
+def mixed_backward(
+    x: Floats,
+    candidates: Wires,
+    weights: Floats,
+    coefficients: Floats,
+    grad: Floats,
+    need_x: bool = True,
+    threads: int = 1,
+) -> tuple[Floats | None, Floats, Floats]:
+    """Give the gradients of gates between mixes; see :class:`LogicKernels`."""
+    return default_logic().mixed_backward(
+        x, candidates, weights, coefficients, grad, need_x, threads
+    )

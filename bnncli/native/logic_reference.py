@@ -84,6 +84,20 @@ def check_mix(
     return inputs, rows, k, batch
 
 
+def check_mixed(
+    what: str, x: Floats, candidates: Wires, weights: Floats, coefficients: Floats
+) -> tuple[int, int, int, int]:
+    """Check the operands of gates between mixes and give inputs, outputs, k and batch."""
+    inputs, batch = _size(f"{what}: x", x)
+    outputs, _ = _size(f"{what}: coefficients", coefficients)
+    k = candidates.shape[-1] if candidates.ndim else 0
+    check_exact(f"{what}: x", x, FLOAT, (inputs, batch))
+    check_exact(f"{what}: candidates", candidates, WIRE, (outputs, 2, max(k, 1)))
+    check_exact(f"{what}: weights", weights, FLOAT, (outputs, 2, k))
+    check_exact(f"{what}: coefficients", coefficients, FLOAT, (outputs, 4))
+    return inputs, outputs, k, batch
+
+
 def output_for(what: str, out: Floats | None, shape: tuple[int, int]) -> Floats:
     """Give ``out``, checked, or a new array."""
     if out is None:
@@ -96,7 +110,8 @@ class LogicKernels(Protocol):
     """The passes of a gate layer and of the mixing in front of it.
 
     ``a`` and ``b`` are int32 ``(outputs,)``, ``coefficients`` float32 ``(outputs, 4)``,
-    ``candidates`` int32 ``(rows, k)``, ``weights`` float32 ``(rows, k)``.
+    ``candidates`` int32 ``(rows, k)``, ``weights`` float32 ``(rows, k)``; in the mixed passes both
+    are ``(outputs, 2, k)``.
     """
 
     @property
@@ -161,6 +176,37 @@ class LogicKernels(Protocol):
         """Give the gradients of x (None unless ``need_x``) and of the weights.
 
         Shape: ``(rows, batch) -> (inputs, batch), (rows, k)``.
+        """
+        ...
+
+    def mixed_forward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        out: Floats | None = None,
+        threads: int = 1,
+    ) -> Floats:
+        """Evaluate gates whose inputs are mixes: ``candidates[g, 0]`` of A, ``[g, 1]`` of B.
+
+        Shape: ``(inputs, batch) -> (outputs, batch)``.
+        """
+        ...
+
+    def mixed_backward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        grad: Floats,
+        need_x: bool = True,
+        threads: int = 1,
+    ) -> tuple[Floats | None, Floats, Floats]:
+        """Give the gradients of x (None unless ``need_x``), the weights and the coefficients.
+
+        Shape: ``(outputs, batch) -> (inputs, batch), (outputs, 2, k), (outputs, 4)``.
         """
         ...
 
@@ -254,3 +300,43 @@ class NumpyLogic:
             if dx is not None:
                 np.add.at(dx, candidates[:, i], weights[:, i : i + 1] * grad)
         return dx, dweights
+
+    def mixed_forward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        out: Floats | None = None,
+        threads: int = 1,
+    ) -> Floats:
+        """Evaluate gates whose inputs are mixes."""
+        _, outputs, k, batch = check_mixed("mixed_forward", x, candidates, weights, coefficients)
+        check_threads("mixed_forward", threads)
+        out = output_for("mixed_forward", out, (outputs, batch))
+        mixed = self.mix_forward(x, candidates.reshape(-1, k), weights.reshape(-1, k))
+        even = np.arange(0, 2 * outputs, 2, dtype=WIRE)
+        return self.gate_forward(mixed, even, even + WIRE.type(1), coefficients, out)
+
+    def mixed_backward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        grad: Floats,
+        need_x: bool = True,
+        threads: int = 1,
+    ) -> tuple[Floats | None, Floats, Floats]:
+        """Give the gradients of x, the weights and the coefficients."""
+        _, outputs, k, batch = check_mixed("mixed_backward", x, candidates, weights, coefficients)
+        check_exact("mixed_backward: grad", grad, FLOAT, (outputs, batch))
+        check_threads("mixed_backward", threads)
+        rows, flat = candidates.reshape(-1, k), weights.reshape(-1, k)
+        even = np.arange(0, 2 * outputs, 2, dtype=WIRE)
+        dmixed, dcoefficients = self.gate_backward(
+            self.mix_forward(x, rows, flat), even, even + WIRE.type(1), coefficients, grad
+        )
+        assert dmixed is not None
+        dx, dweights = self.mix_backward(x, rows, flat, dmixed, need_x)
+        return dx, dweights.reshape(weights.shape), dcoefficients

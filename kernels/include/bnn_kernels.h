@@ -97,6 +97,19 @@ int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t b
                      const int32_t *candidates, const float *weights, size_t rows, size_t k,
                      const float *grad, float *dx, float *dweights, size_t threads);
 
+/* A layer of gates whose inputs are mixes: candidates and weights are (outputs, 2, k), A is the sum
+ * over the first k and B over the second. Results are the same for every number of threads. */
+int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                      const int32_t *candidates, const float *weights, const float *coefficients,
+                      size_t outputs, size_t k, float *y, size_t threads);
+
+/* From grad (outputs, batch) the gradients dx (inputs, batch), unless dx is NULL,
+ * dweights (outputs, 2, k) and dcoefficients (outputs, 4). */
+int bnn_mixed_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                       const int32_t *candidates, const float *weights,
+                       const float *coefficients, size_t outputs, size_t k, const float *grad,
+                       float *dx, float *dweights, float *dcoefficients, size_t threads);
+
 /* A network of two-input gates and the truth table that it shall compute. Signals: the inputs,
  * then the gates in order; a[g], b[g] < inputs + g; the last gates are the outputs. entries is 4
  * (logits of the truth table's bits f00, f10, f01, f11, through a sigmoid) or 16 (logits of the

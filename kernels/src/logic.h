@@ -26,6 +26,19 @@ typedef struct {
     float *dweights;
 } bnn_mix_job;
 
+/* A gate layer whose inputs are the mixes of rows 2 g and 2 g + 1. */
+typedef struct {
+    const float *x;
+    size_t inputs, outputs, k, batch;
+    const int32_t *candidates; /* [outputs][2][k] */
+    const float *weights;      /* [outputs][2][k] */
+    const float *coefficients; /* [outputs][4] */
+    float *y;                  /* forward */
+    const float *grad;         /* backward */
+    float *dweights, *dcoefficients;
+    int add; /* to the gradients of the weights and coefficients, instead of writing them */
+} bnn_mixed_job;
+
 /* Columns [first, first + columns) of the batch. A tile holds them for all inputs, side by side:
  * tile[inputs][width], the columns that are missing in the last one 0. */
 typedef struct {
@@ -43,6 +56,10 @@ struct bnn_logic_isa {
     void (*mix_weights)(const bnn_mix_job *job, bnn_columns at, size_t row, size_t row_end);
     /* Adds weights * grad to the tile. */
     void (*mix_inputs)(const bnn_mix_job *job, bnn_columns at);
+    void (*mixed_forward)(const bnn_mixed_job *job, bnn_columns at);
+    /* The gradients of x are added to the tile dx, those of the mixes are written to
+     * dmixed[2 outputs][width]; either may be NULL. */
+    void (*mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx, float *dmixed);
 };
 
 #define BNN_DECLARE_LOGIC(SUFFIX)                                                          \
@@ -51,7 +68,10 @@ struct bnn_logic_isa {
     void bnn_mix_forward_##SUFFIX(const bnn_mix_job *job, bnn_columns at);                 \
     void bnn_mix_weights_##SUFFIX(const bnn_mix_job *job, bnn_columns at, size_t row,      \
                                   size_t row_end);                                         \
-    void bnn_mix_inputs_##SUFFIX(const bnn_mix_job *job, bnn_columns at);
+    void bnn_mix_inputs_##SUFFIX(const bnn_mix_job *job, bnn_columns at);                  \
+    void bnn_mixed_forward_##SUFFIX(const bnn_mixed_job *job, bnn_columns at);             \
+    void bnn_mixed_backward_##SUFFIX(const bnn_mixed_job *job, bnn_columns at, float *dx,  \
+                                     float *dmixed);
 
 BNN_DECLARE_LOGIC(ref)
 BNN_DECLARE_LOGIC(scalar)
@@ -64,7 +84,32 @@ BNN_DECLARE_LOGIC(neon)
 #endif
 
 #define BNN_GATE_COLUMNS 64 /* columns of a block; fixed, so that sums never depend on threads */
-#define BNN_TILE_FLOATS ((size_t)1 << 18) /* a tile of a mix stays in the second-level cache */
+#define BNN_TILE_FLOATS ((size_t)1 << 18) /* 1 MiB: half of a second-level cache, or all of it */
+#define BNN_WIDEST_TILE 64  /* columns; the others are 32 and 16 */
+#define BNN_ROWS_AHEAD 16   /* rows between asking for memory and using it */
+
+#if defined(__GNUC__)
+#define BNN_PREFETCH(ADDRESS) __builtin_prefetch(ADDRESS)
+#else
+#define BNN_PREFETCH(ADDRESS) ((void)(ADDRESS))
+#endif
+
+/* Calls F with the width as a constant, so that its vectors stay in registers. */
+#define BNN_EACH_WIDTH(WIDTH, F, ...) \
+    do {                              \
+        if ((WIDTH) == 64)            \
+            F(__VA_ARGS__, 64);       \
+        else if ((WIDTH) == 32)       \
+            F(__VA_ARGS__, 32);       \
+        else                          \
+            F(__VA_ARGS__, 16);       \
+    } while (0)
+
+/* The width of the tiles for so many rows and columns; it decides the order of the sums. */
+size_t bnn_tile_width(size_t inputs, size_t batch);
+/* Columns of x into the tile, the missing ones 0, and back. */
+void bnn_tile_load(const float *x, size_t rows, size_t batch, bnn_columns at);
+void bnn_tile_store(float *x, size_t rows, size_t batch, bnn_columns at);
 
 /* a * b * c floats from the start of a cache line on, uninitialized; NULL when there is no memory
  * for them or the product overflows. */

@@ -3,8 +3,6 @@
  * The batch is cut into blocks of columns: the scatter of the input gradients then never meets
  * another thread, and the blocks do not depend on the number of threads, so neither do the sums.
  */
-#include <stdlib.h>
-
 #include "logic.h"
 #include "logic_vector.h"
 #include "pool.h"

@@ -5,8 +5,6 @@
  * candidates and scattered gradients take one tile each; the gradients of the weights take the
  * tiles in order and split the rows, so no result depends on the number of threads.
  */
-#include <stdlib.h>
-
 #include "logic.h"
 #include "logic_vector.h"
 #include "pool.h"
@@ -87,13 +85,6 @@ typedef struct {
     bnn_columns at; /* the tile whose rows are shared out */
 } mix_work;
 
-static size_t tile_width(const bnn_mix_job *job) {
-    size_t width = 64;
-    while (width > 16 && (width / 2 >= job->batch || job->inputs * width > BNN_TILE_FLOATS))
-        width /= 2;
-    return width;
-}
-
 static size_t threads_for(const bnn_mix_job *job, size_t threads, size_t blocks) {
     return job->rows * job->k * job->batch < ALONE_BELOW ? 1 : bnn_min(threads, blocks);
 }
@@ -105,24 +96,10 @@ static bnn_columns tile_at(const mix_work *work, size_t block, size_t slot) {
     return at;
 }
 
-/* Columns of x into the tile, and back from the tile into dx. */
-static void gather_columns(const bnn_mix_job *job, bnn_columns at) {
-    for (size_t i = 0; i < job->inputs; i++) {
-        float *to = at.tile + i * at.width;
-        memcpy(to, job->x + i * job->batch + at.first, at.columns * sizeof *to);
-        memset(to + at.columns, 0, (at.width - at.columns) * sizeof *to);
-    }
-}
-
-static void spread_columns(const bnn_mix_job *job, bnn_columns at, float *dx) {
-    for (size_t i = 0; i < job->inputs; i++)
-        memcpy(dx + i * job->batch + at.first, at.tile + i * at.width, at.columns * sizeof *dx);
-}
-
 static void forward_tile(void *context, size_t block, size_t slot) {
     const mix_work *work = context;
     bnn_columns at = tile_at(work, block, slot);
-    gather_columns(work->job, at);
+    bnn_tile_load(work->job->x, work->job->inputs, work->job->batch, at);
     work->isa->mix_forward(work->job, at);
 }
 
@@ -131,7 +108,7 @@ static void inputs_tile(void *context, size_t block, size_t slot) {
     bnn_columns at = tile_at(work, block, slot);
     memset(at.tile, 0, work->job->inputs * at.width * sizeof *at.tile);
     work->isa->mix_inputs(work->job, at);
-    spread_columns(work->job, at, work->dx);
+    bnn_tile_store(work->dx, work->job->inputs, work->job->batch, at);
 }
 
 static void weights_chunk(void *context, size_t block, size_t slot) {
@@ -145,7 +122,7 @@ int bnn_mix_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t ba
                     const int32_t *candidates, const float *weights, size_t rows, size_t k,
                     float *y, size_t threads) {
     bnn_mix_job job = {x, inputs, rows, k, batch, candidates, weights, y, NULL, NULL};
-    mix_work work = {.isa = isa->logic, .job = &job, .width = tile_width(&job)};
+    mix_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch)};
     size_t blocks = (batch + work.width - 1) / work.width;
     threads = threads_for(&job, threads, blocks);
     work.tiles = bnn_allocate_floats(threads, inputs, work.width);
@@ -159,7 +136,7 @@ int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t b
                      const int32_t *candidates, const float *weights, size_t rows, size_t k,
                      const float *grad, float *dx, float *dweights, size_t threads) {
     bnn_mix_job job = {x, inputs, rows, k, batch, candidates, weights, NULL, grad, dweights};
-    mix_work work = {.isa = isa->logic, .job = &job, .width = tile_width(&job), .dx = dx};
+    mix_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch), .dx = dx};
     size_t blocks = (batch + work.width - 1) / work.width;
     size_t chunks = (rows + ROW_CHUNK - 1) / ROW_CHUNK;
     size_t tile_threads = threads_for(&job, threads, blocks);
@@ -168,7 +145,7 @@ int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t b
     if (!work.tiles) return -1;
     for (size_t block = 0; block < blocks; block++) {
         work.at = tile_at(&work, block, 0);
-        gather_columns(&job, work.at);
+        bnn_tile_load(x, inputs, batch, work.at);
         bnn_pool_run(weights_chunk, &work, chunks, row_threads);
     }
     if (dx) bnn_pool_run(inputs_tile, &work, blocks, tile_threads);

@@ -1,0 +1,220 @@
+/* Layers of gates whose two inputs are mixes: the mixes exist only in registers.
+ *
+ * Threads take tiles of columns, as in logic_mix.c. Gradients of weights and coefficients are
+ * sums over tiles: with several threads each tile of a round gets memory of its own, which is
+ * added up in the order of the tiles, as one thread does it directly.
+ */
+#include "logic.h"
+#include "logic_vector.h"
+#include "pool.h"
+
+/* -- plain C -------------------------------------------------------------------------------- */
+
+BNN_INLINE float mix_at(const bnn_mixed_job *job, bnn_columns at, size_t row, size_t column) {
+    float sum = 0.0f;
+    for (size_t i = row * job->k; i < (row + 1) * job->k; i++)
+        sum += job->weights[i] * at.tile[(size_t)job->candidates[i] * at.width + column];
+    return sum;
+}
+
+void bnn_mixed_forward_ref(const bnn_mixed_job *job, bnn_columns at) {
+    for (size_t g = 0; g < job->outputs; g++)
+        for (size_t j = 0; j < at.columns; j++) {
+            const float *c = job->coefficients + 4 * g;
+            float a = mix_at(job, at, 2 * g, j), b = mix_at(job, at, 2 * g + 1, j);
+            job->y[g * job->batch + at.first + j] = (c[0] + c[1] * a) + b * (c[2] + c[3] * a);
+        }
+}
+
+void bnn_mixed_backward_ref(const bnn_mixed_job *job, bnn_columns at, float *dx, float *dmixed) {
+    const size_t k = job->k;
+    for (size_t g = 0; g < job->outputs; g++) {
+        const float *c = job->coefficients + 4 * g;
+        float sums[4] = {0}, to[2][BNN_WIDEST_TILE] = {{0}};
+        for (size_t j = 0; j < at.columns; j++) {
+            float a = mix_at(job, at, 2 * g, j), b = mix_at(job, at, 2 * g + 1, j);
+            float grad = job->grad[g * job->batch + at.first + j];
+            sums[0] += grad;
+            sums[1] += grad * a;
+            sums[2] += grad * b;
+            sums[3] += grad * a * b;
+            to[0][j] = grad * (c[1] + c[3] * b);
+            to[1][j] = grad * (c[2] + c[3] * a);
+        }
+        for (size_t i = 0; i < 4; i++) {
+            float *cell = job->dcoefficients + 4 * g + i;
+            *cell = job->add ? *cell + sums[i] : sums[i];
+        }
+        for (size_t i = 0; i < 2 * k; i++) {
+            size_t at_weight = 2 * g * k + i, row = (size_t)job->candidates[at_weight] * at.width;
+            float sum = 0.0f;
+            for (size_t j = 0; j < at.columns; j++) {
+                sum += to[i / k][j] * at.tile[row + j];
+                if (dx) dx[row + j] += to[i / k][j] * job->weights[at_weight];
+            }
+            float *cell = job->dweights + at_weight;
+            *cell = job->add ? *cell + sum : sum;
+        }
+        for (size_t i = 0; dmixed && i < 2; i++)
+            memcpy(dmixed + (2 * g + i) * at.width, to[i], at.width * sizeof **to);
+    }
+}
+
+/* -- each instruction set ------------------------------------------------------------------- */
+
+#define SUFFIX scalar
+#define TARGET
+#include "logic_mixed_body.h"
+#undef SUFFIX
+#undef TARGET
+
+#if BNN_X86
+#define SUFFIX avx2
+#define TARGET BNN_AVX2
+#include "logic_mixed_body.h"
+#undef SUFFIX
+#undef TARGET
+
+#define SUFFIX avx512
+#define TARGET BNN_AVX512
+#include "logic_mixed_body.h"
+#undef SUFFIX
+#undef TARGET
+#endif
+
+#if BNN_NEON
+#define SUFFIX neon
+#define TARGET
+#include "logic_mixed_body.h"
+#undef SUFFIX
+#undef TARGET
+#endif
+
+/* -- the whole batch ------------------------------------------------------------------------ */
+
+#define ALONE_BELOW 524288 /* products that are not worth waking a thread */
+
+typedef struct {
+    const bnn_logic_isa *isa;
+    const bnn_mixed_job *job;
+    size_t width, first_block; /* of the round */
+    float *tiles;              /* one for each thread, and behind it for the gradients of x: */
+    size_t more;               /* floats of another tile, or of the mixes when */
+    int apart;                 /* x and dx take turns */
+    float *dx;
+    float *partial; /* gradients of every tile of a round but its first one */
+} mixed_work;
+
+static size_t gradients(const bnn_mixed_job *job) { return job->outputs * (2 * job->k + 4); }
+
+static bnn_columns columns_at(const mixed_work *work, size_t block, float *tile) {
+    size_t first = block * work->width;
+    bnn_columns at = {first, bnn_min(work->job->batch - first, work->width), work->width, tile};
+    return at;
+}
+
+static void forward_tile(void *context, size_t block, size_t slot) {
+    const mixed_work *work = context;
+    const bnn_mixed_job *job = work->job;
+    bnn_columns at = columns_at(work, block, work->tiles + slot * job->inputs * work->width);
+    bnn_tile_load(job->x, job->inputs, job->batch, at);
+    work->isa->mixed_forward(job, at);
+}
+
+/* Adds the gradients of the mixes to the tile of the gradients of x. */
+static void scatter_mixes(const mixed_work *work, bnn_columns at, const float *dmixed) {
+    const bnn_mixed_job *job = work->job;
+    bnn_mix_job mixes = {.inputs = job->inputs, .rows = 2 * job->outputs, .k = job->k,
+                         .batch = at.width, .candidates = job->candidates,
+                         .weights = job->weights, .grad = dmixed};
+    at.first = 0;
+    at.columns = at.width;
+    work->isa->mix_inputs(&mixes, at);
+}
+
+/* Where the tiles of x and dx do not both stay near, dx waits until x is done with. */
+static void backward_tile(void *context, size_t index, size_t slot) {
+    const mixed_work *work = context;
+    bnn_mixed_job job = *work->job;
+    const size_t floats = job.inputs * work->width;
+    float *tile = work->tiles + slot * (floats + work->more), *more = tile + floats;
+    bnn_columns at = columns_at(work, work->first_block + index, tile);
+    if (index) {
+        job.dweights = work->partial + (index - 1) * gradients(&job);
+        job.dcoefficients = job.dweights + 2 * job.outputs * job.k;
+    }
+    job.add = index == 0 && work->first_block != 0;
+    bnn_tile_load(job.x, job.inputs, job.batch, at);
+    if (!work->dx) {
+        work->isa->mixed_backward(&job, at, NULL, NULL);
+        return;
+    }
+    if (work->apart) {
+        work->isa->mixed_backward(&job, at, NULL, more);
+        memset(tile, 0, floats * sizeof *tile);
+        scatter_mixes(work, at, more);
+    } else {
+        memset(more, 0, floats * sizeof *more);
+        work->isa->mixed_backward(&job, at, more, NULL);
+        at.tile = more;
+    }
+    bnn_tile_store(work->dx, job.inputs, job.batch, at);
+}
+
+static void add_up(const mixed_work *work, size_t tiles) {
+    const bnn_mixed_job *job = work->job;
+    const size_t weights = 2 * job->outputs * job->k, coefficients = 4 * job->outputs;
+    for (size_t index = 1; index < tiles; index++) {
+        const float *more = work->partial + (index - 1) * gradients(job);
+        for (size_t i = 0; i < weights; i++) job->dweights[i] += more[i];
+        for (size_t i = 0; i < coefficients; i++) job->dcoefficients[i] += more[weights + i];
+    }
+}
+
+static size_t threads_for(const bnn_mixed_job *job, size_t threads, size_t blocks) {
+    return 2 * job->outputs * job->k * job->batch < ALONE_BELOW ? 1 : bnn_min(threads, blocks);
+}
+
+int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                      const int32_t *candidates, const float *weights, const float *coefficients,
+                      size_t outputs, size_t k, float *y, size_t threads) {
+    bnn_mixed_job job = {.x = x, .inputs = inputs, .outputs = outputs, .k = k, .batch = batch,
+                         .candidates = candidates, .weights = weights,
+                         .coefficients = coefficients, .y = y};
+    mixed_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch)};
+    size_t blocks = (batch + work.width - 1) / work.width;
+    threads = threads_for(&job, threads, blocks);
+    work.tiles = bnn_allocate_floats(threads, inputs, work.width);
+    if (!work.tiles) return -1;
+    bnn_pool_run(forward_tile, &work, blocks, threads);
+    bnn_free_floats(work.tiles);
+    return 0;
+}
+
+int bnn_mixed_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                       const int32_t *candidates, const float *weights,
+                       const float *coefficients, size_t outputs, size_t k, const float *grad,
+                       float *dx, float *dweights, float *dcoefficients, size_t threads) {
+    bnn_mixed_job job = {.x = x, .inputs = inputs, .outputs = outputs, .k = k, .batch = batch,
+                         .candidates = candidates, .weights = weights,
+                         .coefficients = coefficients, .grad = grad, .dweights = dweights,
+                         .dcoefficients = dcoefficients};
+    mixed_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch),
+                       .dx = dx};
+    size_t blocks = (batch + work.width - 1) / work.width;
+    threads = threads_for(&job, threads, blocks);
+    work.apart = 2 * inputs * work.width > BNN_TILE_FLOATS;
+    if (dx) work.more = (work.apart ? 2 * outputs : inputs) * work.width;
+    work.tiles = bnn_allocate_floats(threads, 1, inputs * work.width + work.more);
+    work.partial = bnn_allocate_floats(threads - 1, 1, gradients(&job));
+    int status = work.tiles && work.partial ? 0 : -1;
+    for (size_t first = 0; status == 0 && first < blocks; first += threads) {
+        size_t tiles = bnn_min(threads, blocks - first);
+        work.first_block = first;
+        bnn_pool_run(backward_tile, &work, tiles, threads);
+        add_up(&work, tiles);
+    }
+    bnn_free_floats(work.partial);
+    bnn_free_floats(work.tiles);
+    return status;
+}

@@ -1,0 +1,78 @@
+/* Gates between mixes for one instruction set: SUFFIX and TARGET are defined by the includer. */
+#include "logic_tile_body.h"
+
+TARGET BNN_INLINE void OP(mixed_forward)(const bnn_mixed_job *job, bnn_columns at,
+                                         const size_t width) {
+    const size_t k = job->k;
+    float *y = job->y + at.first;
+    for (size_t g = 0; g < job->outputs; g++) {
+        const int32_t *candidate = job->candidates + 2 * k * g;
+        const float *weight = job->weights + 2 * k * g, *c = job->coefficients + 4 * g;
+        VEC a[MOST], b[MOST];
+        OP(expect_row)(y, job->batch, g, job->outputs, width);
+        OP(mix_rows)(at.tile, candidate, weight, k, width, a);
+        OP(mix_rows)(at.tile, candidate + k, weight + k, k, width, b);
+        VEC c0 = OP(same)(c[0]), c1 = OP(same)(c[1]), c2 = OP(same)(c[2]), c3 = OP(same)(c[3]);
+        BNN_UNROLL for (size_t j = 0; j < width / LANES; j++)
+            a[j] = OP(fma)(b[j], OP(fma)(c3, a[j], c2), OP(fma)(c1, a[j], c0));
+        OP(store_columns)(y + g * job->batch, at.columns, width, a);
+    }
+}
+
+/* The mixes are computed again: their rows are then near when the gradients need them. */
+TARGET BNN_INLINE void OP(mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx,
+                                          float *dmixed, const size_t width) {
+    const size_t k = job->k;
+    const float *all = job->grad + at.first;
+    OP(lane_sums) dweights, dcoefficients;
+    dweights.filled = dcoefficients.filled = 0;
+    dweights.out = job->dweights;
+    dcoefficients.out = job->dcoefficients;
+    dweights.add = dcoefficients.add = job->add;
+    for (size_t g = 0; g < job->outputs; g++) {
+        const int32_t *candidate = job->candidates + 2 * k * g;
+        const float *weight = job->weights + 2 * k * g, *c = job->coefficients + 4 * g;
+        VEC a[MOST], b[MOST], grad[MOST], sums[4];
+        OP(expect_row)(all, job->batch, g, job->outputs, width);
+        OP(mix_rows)(at.tile, candidate, weight, k, width, a);
+        OP(mix_rows)(at.tile, candidate + k, weight + k, k, width, b);
+        OP(load_columns)(all + g * job->batch, at.columns, width, grad);
+        VEC c1 = OP(same)(c[1]), c2 = OP(same)(c[2]), c3 = OP(same)(c[3]);
+        BNN_UNROLL for (size_t i = 0; i < 4; i++) sums[i] = OP(same)(0.0f);
+        BNN_UNROLL for (size_t j = 0; j < width / LANES; j++) {
+            VEC with_a = OP(mul)(grad[j], a[j]), to_a = OP(fma)(c3, b[j], c1);
+            sums[0] = OP(add)(sums[0], grad[j]);
+            sums[1] = OP(add)(sums[1], with_a);
+            sums[2] = OP(fma)(grad[j], b[j], sums[2]);
+            sums[3] = OP(fma)(with_a, b[j], sums[3]);
+            b[j] = OP(mul)(grad[j], OP(fma)(c3, a[j], c2)); /* from here on gradients */
+            a[j] = OP(mul)(grad[j], to_a);
+        }
+        BNN_UNROLL for (size_t i = 0; i < 4; i++) OP(push_sum)(&dcoefficients, sums[i]);
+        OP(dot_rows)(at.tile, candidate, k, width, a, &dweights);
+        OP(dot_rows)(at.tile, candidate + k, k, width, b, &dweights);
+        if (dmixed) {
+            OP(store_columns)(dmixed + 2 * g * width, width, width, a);
+            OP(store_columns)(dmixed + (2 * g + 1) * width, width, width, b);
+        }
+        if (!dx) continue;
+        OP(scatter_rows)(dx, candidate, weight, k, width, a);
+        OP(scatter_rows)(dx, candidate + k, weight + k, k, width, b);
+    }
+    if (dweights.filled) OP(flush_sums)(&dweights);
+    if (dcoefficients.filled) OP(flush_sums)(&dcoefficients);
+}
+
+TARGET void OP(bnn_mixed_forward)(const bnn_mixed_job *job, bnn_columns at) {
+    BNN_EACH_WIDTH(at.width, OP(mixed_forward), job, at);
+}
+
+TARGET void OP(bnn_mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx,
+                                   float *dmixed) {
+    BNN_EACH_WIDTH(at.width, OP(mixed_backward), job, at, dx, dmixed);
+}
+
+#undef VEC
+#undef LANES
+#undef MOST
+#undef OP
