@@ -31,7 +31,7 @@ from bnncli.layers import (
     draw_candidates,
     draw_wires,
 )
-from bnncli.layers.gate_functions import choose, gates, mix
+from bnncli.layers.gate_functions import chosen_gates, gates, mixed_gates
 from bnncli.native import default_backend
 from bnncli.quantizers import soft_form
 
@@ -117,34 +117,48 @@ def test_inits_are_as_named(init: str) -> None:
         assert float(apart.max()) > 10 * float(apart.median())
 
 
-def test_gradients_of_gates_mix_and_choose() -> None:
+def test_gradients_of_gates_and_mixed_gates() -> None:
     x = torch.rand(5, 4, dtype=torch.float64, requires_grad=True)
     a, b = torch.tensor([0, 1, 2], dtype=torch.int32), torch.tensor([4, 1, 0], dtype=torch.int32)
     c = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, c: gates(x, a, b, c), (x, c))
-    candidates = torch.tensor([[0, 1], [4, 2], [3, 3]], dtype=torch.int32)
-    w = torch.rand(3, 2, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x, w: mix(x, candidates, w), (x, w))
+    candidates = torch.tensor([[[0, 1], [4, 2]], [[3, 3], [1, 0]], [[2, 4], [2, 4]]]).int()
+    w = torch.rand(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, w, c: mixed_gates(x, candidates, w, c), (x, w, c))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_chosen_gates_are_mixed_gates_with_all_weight_on_the_best(dtype: torch.dtype) -> None:
+    candidates = torch.from_numpy(draw_candidates(20, 9, 4, np.random.default_rng(0)))
+    weights = torch.rand(9, 2, 4, dtype=dtype)
+    best = torch.zeros_like(weights).scatter_(2, weights.argmax(2, keepdim=True), 1.0)
+    results = []
+    for function, given_weights in ((chosen_gates, weights), (mixed_gates, best)):
+        inputs = [torch.rand(20, 33, dtype=dtype, generator=torch.Generator().manual_seed(1))]
+        inputs += [given_weights.clone(), torch.linspace(-1, 1, 36, dtype=dtype).view(9, 4)]
+        inputs = [t.requires_grad_() for t in inputs]
+        y = function(inputs[0], candidates, *inputs[1:])
+        results.append([y, *torch.autograd.grad((y * y).sum(), inputs)])
+    for chosen, mixed in zip(*results, strict=True):
+        assert torch.allclose(chosen, mixed, atol=1e-5)
 
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(2, 40), st.integers(1, 70), st.integers(1, 130), st.integers(0, 2**32 - 1))
 def test_kernels_equal_torch(n_in: int, n_out: int, batch: int, seed: int) -> None:
     torch.manual_seed(seed)
-    wiring = wires(n_in, n_out, seed)
+    a, b = wires(n_in, n_out, seed).wires()
     k = min(n_in, 3)
-    rng = np.random.default_rng(seed)
-    candidates = torch.from_numpy(draw_candidates(n_in, n_out, k, rng))
-    for function, second in (
-        (lambda x, c: gates(x, wiring.a, wiring.b, c), torch.randn(n_out, 4)),
-        (lambda x, w: mix(x, candidates, w), torch.rand(n_out, k)),
-        (lambda x, w: choose(x, candidates, w), torch.rand(n_out, k)),
+    candidates = torch.from_numpy(draw_candidates(n_in, n_out, k, np.random.default_rng(seed)))
+    x, c, w = torch.rand(n_in, batch), torch.randn(n_out, 4), torch.rand(n_out, 2, k)
+    up = torch.randn(n_out, batch)
+    for function, given_inputs in (
+        (lambda x, c: gates(x, a, b, c), (x, c)),
+        (lambda x, w, c: mixed_gates(x, candidates, w, c), (x, w, c)),
     ):
         results = []
-        x = torch.rand(n_in, batch)
-        up = torch.randn(n_out, batch)
         for dtype in (torch.float32, torch.float64):  # only float32 goes to the kernels
-            inputs = [t.to(dtype).requires_grad_() for t in (x, second)]
+            inputs = [t.to(dtype).requires_grad_() for t in given_inputs]
             y = function(*inputs)
             results.append([y, *torch.autograd.grad(y, inputs, up.to(dtype))])
         for single, double in zip(*results, strict=True):
@@ -153,13 +167,13 @@ def test_kernels_equal_torch(n_in: int, n_out: int, batch: int, seed: int) -> No
 
 def test_learned_wiring_mixes_in_the_soft_form_and_reads_one_signal_in_the_hard_form() -> None:
     rng = np.random.default_rng(0)
-    wiring = LearnedWiring(draw_candidates(10, 12, 4, rng), 10)
+    wiring = LearnedWiring(draw_candidates(10, 6, 4, rng), 10)
     layer = LogicDense(wiring)
     x = torch.rand(10, 7)
     layer.eval()
     a, b = wiring.wires()
     assert torch.equal(layer(x), gates(x, a, b, layer.coefficients()))
-    assert all(int(w) in row.tolist() for w, row in zip(a, wiring.candidates[:6], strict=True))
+    assert all(int(w) in row.tolist() for w, row in zip(a, wiring.candidates[:, 0], strict=True))
     with soft_form(layer):
         soft = layer(x)
     assert not torch.allclose(soft, layer(x))
@@ -173,7 +187,7 @@ def test_learned_wiring_mixes_in_the_soft_form_and_reads_one_signal_in_the_hard_
 
 def test_hard_selection_trains_on_bits_and_reaches_every_candidate() -> None:
     rng = np.random.default_rng(0)
-    wiring = LearnedWiring(draw_candidates(10, 12, 4, rng), 10, selection="hard")
+    wiring = LearnedWiring(draw_candidates(10, 6, 4, rng), 10, selection="hard")
     layer = LogicDense(wiring, sampling="hard", init="random", strength=1.0)
     y = layer(torch.randint(2, (10, 50)).float())
     assert bool(((y == 0) | (y == 1)).all())
@@ -210,7 +224,7 @@ def test_frozen_networks_give_what_the_hard_form_gives(
     stack: list[nn.Module] = [bits]
     for layer, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         wiring = (
-            LearnedWiring(draw_candidates(n_in, 2 * n_out, 3, rng), n_in)
+            LearnedWiring(draw_candidates(n_in, n_out, 3, rng), n_in)
             if learned
             else FixedWiring(draw_wires("random", n_in, n_out, layer=layer, rng=rng))
         )

@@ -50,75 +50,117 @@ def gates(x: Tensor, a: Tensor, b: Tensor, coefficients: Tensor) -> Tensor:
     if uses_kernels(x, coefficients):
         y: Tensor = _Gates.apply(x.contiguous(), a, b, coefficients.contiguous())  # type: ignore[no-untyped-call]
         return y
-    first, second = x.index_select(0, a), x.index_select(0, b)
-    c0, c1, c2, c3 = coefficients.unsqueeze(2).unbind(1)
-    return (c0 + c1 * first) + second * (c2 + c3 * first)
+    return _bilinear(x.index_select(0, a), x.index_select(0, b), coefficients)
 
 
-class _Mix(torch.autograd.Function):
+class _Mixed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, candidates: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(x, candidates, weights)
-        y = logic_layers.mix_forward(
-            x.numpy(), candidates.numpy(), weights.numpy(), threads=torch.get_num_threads()
+    def forward(
+        ctx: Any, x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, candidates, weights, coefficients)
+        y = logic_layers.mixed_forward(
+            *(x.numpy(), candidates.numpy(), weights.numpy(), coefficients.numpy()),
+            threads=torch.get_num_threads(),
         )
         return torch.from_numpy(y)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor]:
-        x, candidates, weights = ctx.saved_tensors
-        dx, dw = logic_layers.mix_backward(
-            *(x.numpy(), candidates.numpy(), weights.numpy(), grads[0].contiguous().numpy()),
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
+        x, candidates, weights, coefficients = ctx.saved_tensors
+        dx, dw, dc = logic_layers.mixed_backward(
+            *(x.numpy(), candidates.numpy(), weights.numpy(), coefficients.numpy()),
+            grads[0].contiguous().numpy(),
             need_x=ctx.needs_input_grad[0],
             threads=torch.get_num_threads(),
         )
-        return None if dx is None else torch.from_numpy(dx), None, torch.from_numpy(dw)
+        dx_tensor = None if dx is None else torch.from_numpy(dx)
+        return dx_tensor, None, torch.from_numpy(dw), torch.from_numpy(dc)
 
 
-def mix(x: Tensor, candidates: Tensor, weights: Tensor) -> Tensor:
-    """Compute y[r] = sum over k of weights[r, k] · x[candidates[r, k]].
+def _candidate_rows(x: Tensor, candidates: Tensor) -> Tensor:
+    """Give every candidate's row. Shape: (gates, 2, k) -> (gates, 2, k, batch)."""
+    return x.index_select(0, candidates.flatten()).view(*candidates.shape, -1)
 
-    Shape: x (in, batch), candidates (rows, k) int32, weights (rows, k) -> (rows, batch).
+
+def _bilinear(first: Tensor, second: Tensor, coefficients: Tensor) -> Tensor:
+    c0, c1, c2, c3 = coefficients.unsqueeze(2).unbind(1)
+    return (c0 + c1 * first) + second * (c2 + c3 * first)
+
+
+def mixed_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor) -> Tensor:
+    """Compute gates whose inputs are weighted sums of their candidates' rows.
+
+    Input s of gate g is the sum over k of weights[g, s, k] · x[candidates[g, s, k]].
+
+    Shape: x (in, batch), candidates (out, 2, k) int32, weights (out, 2, k), coefficients (out, 4)
+    -> (out, batch).
     """
-    if uses_kernels(x, weights):
-        y: Tensor = _Mix.apply(x.contiguous(), candidates, weights.contiguous())  # type: ignore[no-untyped-call]
+    if uses_kernels(x, weights, coefficients):
+        y: Tensor = _Mixed.apply(  # type: ignore[no-untyped-call]
+            x.contiguous(), candidates, weights.contiguous(), coefficients.contiguous()
+        )
         return y
-    rows = x.index_select(0, candidates.flatten()).view(*candidates.shape, -1)
-    return (weights.unsqueeze(2) * rows).sum(dim=1)
+    mixes = (weights.unsqueeze(3) * _candidate_rows(x, candidates)).sum(dim=2)
+    return _bilinear(mixes[:, 0], mixes[:, 1], coefficients)
 
 
-class _Choose(torch.autograd.Function):
-    """Read the chosen candidate alone; the gradient of every candidate's weight is as in a mix."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, candidates: Tensor, weights: Tensor, chosen: Tensor) -> Tensor:
-        ctx.save_for_backward(x, candidates, weights, chosen)
-        return x.index_select(0, chosen)
+class _Chosen(torch.autograd.Function):
+    """Read the best candidates; hand every candidate's weight the gradient that mixing would."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, None]:
-        x, candidates, weights, chosen = ctx.saved_tensors
-        grad = grads[0].contiguous()
-        dx = None
-        if ctx.needs_input_grad[0]:
-            dx = torch.zeros_like(x).index_add_(0, chosen, grad)
-        if uses_kernels(x, weights):
-            _, dw = logic_layers.mix_backward(
-                *(x.numpy(), candidates.numpy(), weights.numpy(), grad.numpy()),
-                need_x=False,
-                threads=torch.get_num_threads(),
+    def forward(
+        ctx: Any, x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor
+    ) -> Tensor:
+        best = torch.zeros_like(weights).scatter_(2, weights.argmax(dim=2, keepdim=True), 1.0)
+        a, b = best_candidates(candidates, weights)
+        ctx.save_for_backward(x, candidates, best, coefficients, a, b)
+        return gates(x, a, b, coefficients)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
+        x, candidates, best, coefficients, a, b = ctx.saved_tensors
+        grad, need_x = grads[0].contiguous(), ctx.needs_input_grad[0]
+        if not uses_kernels(x, best, coefficients):
+            with torch.enable_grad():
+                inputs = [t.detach().requires_grad_() for t in (x, best, coefficients)]
+                y = mixed_gates(inputs[0], candidates, *inputs[1:])
+            dx, dw, dc = torch.autograd.grad(y, inputs, grad)
+            return dx if need_x else None, None, dw, dc
+        # The rows that were not read have weight 0: their share of dx is left out.
+        threads = torch.get_num_threads()
+        _, dweights, dcoefficients = logic_layers.mixed_backward(
+            *(x.numpy(), candidates.numpy(), best.numpy(), coefficients.numpy(), grad.numpy()),
+            need_x=False,
+            threads=threads,
+        )
+        dx_tensor = None
+        if need_x:
+            wires = (a.numpy(), b.numpy())
+            found, _ = logic_layers.gate_backward(
+                *(x.numpy(), *wires, coefficients.numpy(), grad.numpy()), threads=threads
             )
-            return dx, None, torch.from_numpy(dw), None
-        rows = x.index_select(0, candidates.flatten()).view(*candidates.shape, -1)
-        return dx, None, (rows * grad.unsqueeze(1)).sum(dim=2), None
+            dx_tensor = None if found is None else torch.from_numpy(found)
+        return dx_tensor, None, torch.from_numpy(dweights), torch.from_numpy(dcoefficients)
 
 
-def choose(x: Tensor, candidates: Tensor, weights: Tensor) -> Tensor:
-    """Give x[the candidate of the largest weight], with the gradient of :func:`mix` for weights.
+def best_candidates(candidates: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the candidates of the largest weights, the first of equals.
 
-    Shape: as :func:`mix`.
+    Shape: (out, 2, k) -> a and b, (out,) int32 each.
     """
-    best = weights.argmax(dim=1, keepdim=True)
-    chosen = candidates.gather(1, best).squeeze(1)
-    y: Tensor = _Choose.apply(x.contiguous(), candidates, weights.contiguous(), chosen)  # type: ignore[no-untyped-call]
+    best = candidates.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
+    return best[:, 0].contiguous(), best[:, 1].contiguous()
+
+
+def chosen_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor) -> Tensor:
+    """Compute gates that read their best candidates, with the gradients of :func:`mixed_gates`.
+
+    The gradients are those at the chosen wires; a weight's is straight-through.
+
+    Shape: as :func:`mixed_gates`.
+    """
+    y: Tensor = _Chosen.apply(  # type: ignore[no-untyped-call]
+        x.contiguous(), candidates, weights.contiguous(), coefficients.contiguous()
+    )
     return y

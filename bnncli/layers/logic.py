@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from bnncli.errors import UsageError, unknown_name
-from bnncli.layers.gate_functions import choose, gates, mix
+from bnncli.layers.gate_functions import best_candidates, chosen_gates, gates, mixed_gates
 from bnncli.layers.parametrization import StraightThrough, initial_logits, make_parametrization
 from bnncli.quantizers import TwoForms
 
@@ -72,9 +72,9 @@ class FixedWiring(nn.Module):
         self.register_buffer("a", torch.from_numpy(wires.a))
         self.register_buffer("b", torch.from_numpy(wires.b))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give rows to read from, and for each gate the index of its two rows."""
-        return x, self.a, self.b
+    def forward(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """Compute the gates of these coefficients on the signals that they read."""
+        return gates(x, self.a, self.b, coefficients)
 
     def wires(self) -> tuple[Tensor, Tensor]:
         """Give the signals that each gate reads in the hard form."""
@@ -88,11 +88,10 @@ class LearnedWiring(TwoForms, Annealed):
     temperature), or with ``selection="hard"`` the best candidate alone, whose weights learn from
     the same gradient. The hard form reads the best candidate.
 
-    Shape: candidates (2 · out_features, k), first inputs before second ones.
+    Shape: candidates (out_features, 2, k).
     """
 
     candidates: Tensor
-    rows: Tensor
 
     def __init__(
         self,
@@ -106,28 +105,24 @@ class LearnedWiring(TwoForms, Annealed):
         super().__init__(temperature, final_temperature)
         if selection not in {"soft", "hard"}:
             raise unknown_name("selection", selection, ("soft", "hard"))
-        self.in_features, self.out_features = in_features, len(candidates) // 2
+        self.in_features, self.out_features = in_features, len(candidates)
         self.selection = selection
         self.register_buffer("candidates", torch.from_numpy(candidates))
-        rows = torch.arange(2 * self.out_features, dtype=torch.int32)
-        self.register_buffer("rows", rows, persistent=False)
         self.wire_logits = nn.Parameter(torch.randn(candidates.shape))
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Give rows to read from, and for each gate the index of its two rows."""
+    def forward(self, x: Tensor, coefficients: Tensor) -> Tensor:
+        """Compute the gates of these coefficients on the signals that they read."""
         if not (self.training or self.soft):
-            return x, *self.wires()
+            return gates(x, *self.wires(), coefficients)
         # Over the first dimension torch's softmax is four times as fast as over the last, short one.
-        weights = torch.softmax(self.sharpened(self.wire_logits).t(), dim=0).t().contiguous()
-        select = choose if self.training and self.selection == "hard" else mix
-        a, b = self.rows.chunk(2)
-        return select(x, self.candidates, weights), a, b
+        logits = self.sharpened(self.wire_logits).flatten(0, 1).t()
+        weights = torch.softmax(logits, dim=0).t().reshape(self.wire_logits.shape)
+        compute = chosen_gates if self.training and self.selection == "hard" else mixed_gates
+        return compute(x, self.candidates, weights, coefficients)
 
     def wires(self) -> tuple[Tensor, Tensor]:
         """Give the signals that each gate reads in the hard form."""
-        best = self.wire_logits.argmax(dim=1, keepdim=True)
-        a, b = self.candidates.gather(1, best).squeeze(1).chunk(2)
-        return a, b
+        return best_candidates(self.candidates, self.wire_logits.detach())
 
 
 class LogicDense(TwoForms, Annealed):
@@ -170,8 +165,8 @@ class LogicDense(TwoForms, Annealed):
                 f"LogicDense: in_features={self.in_features} but input has shape "
                 f"{tuple(x.shape)}; expected ({self.in_features}, batch), features first"
             )
-        rows, a, b = self.wiring(x)
-        return gates(rows, a, b, self.coefficients())
+        y: Tensor = self.wiring(x, self.coefficients())
+        return y
 
     def coefficients(self) -> Tensor:
         """Give the coefficients of the current form. Shape: (out_features, 4)."""

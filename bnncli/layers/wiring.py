@@ -129,6 +129,8 @@ def random(in_features: int, out_features: int, layer: int, rng: np.random.Gener
     order = np.concatenate([rng.permutation(in_features) for _ in range(laps)])[:ends]
     a, b = order[0::2].copy(), order[1::2].copy()
     for gate in np.flatnonzero(a == b):
+        if a[gate] != b[gate]:
+            continue  # an earlier swap mended it
         # Swapping with a gate that has neither signal keeps all degrees.
         other = np.flatnonzero((a != a[gate]) & (b != a[gate]))
         if len(other):
@@ -192,21 +194,22 @@ def draw_wires(
 
 
 def draw_candidates(
-    in_features: int, n_slots: int, n_candidates: int, rng: np.random.Generator
+    in_features: int, out_features: int, n_candidates: int, rng: np.random.Generator
 ) -> NDArray[np.int32]:
     """Draw the candidates of each gate input among which training chooses.
 
-    No slot has a candidate twice; candidates are used equally often where that is possible.
-    Shape: (n_slots, n_candidates) int32.
+    No input has a candidate twice; signals are used equally often where that is possible.
+    Shape: (out_features, 2, n_candidates) int32.
     """
     if not 1 <= n_candidates <= in_features:
         raise UsageError(
             f"candidates={n_candidates}: expected 1 to {in_features}, the number of inputs"
         )
+    n_slots = 2 * out_features
     rows = np.empty((n_slots, n_candidates), dtype=np.int32)
     # Whole rows are cut from permutations: within one there are no repetitions.
     per_lap = in_features // n_candidates
     for start in range(0, n_slots, per_lap):
         lap = rng.permutation(in_features)[: per_lap * n_candidates].reshape(per_lap, n_candidates)
         rows[start : start + per_lap] = lap[: n_slots - start]
-    return rows
+    return rows.reshape(out_features, 2, n_candidates)

@@ -88,7 +88,7 @@ class GateStack:
                 self.wiring, self.width, out_features, layer=self.count, rng=self.rng
             )
             return FixedWiring(wires)
-        drawn = draw_candidates(self.width, 2 * out_features, self.candidates, self.rng)
+        drawn = draw_candidates(self.width, out_features, self.candidates, self.rng)
         return LearnedWiring(
             drawn,
             self.width,

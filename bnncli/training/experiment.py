@@ -20,7 +20,7 @@ from bnncli.options import with_real_numbers
 from bnncli.training import images, tables  # noqa: F401 (registers the trainers)
 from bnncli.training.building import build
 from bnncli.training.limits import check_ranges
-from bnncli.training.memory import reset_peak
+from bnncli.training.memory import keep_freed_memory, reset_peak
 from bnncli.training.schedules import SCHEDULES
 from bnncli.training.trainers import Training, find_trainer, make_trainer
 
@@ -148,6 +148,7 @@ def run_training(
     trainer.should_stop = should_stop
     if resume:
         log.restore()
+    keep_freed_memory()
     peak_of = "run" if reset_peak() else "process"
     finished = trainer.run()
     log.save()

@@ -5,6 +5,7 @@ A tracer of Python allocations does not see tensor storages, so it is of no use 
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import sys
 from dataclasses import asdict, dataclass
@@ -51,6 +52,25 @@ def storage_bytes(tensors: Iterable[Tensor]) -> int:
         storage = tensor.untyped_storage()
         storages[storage.data_ptr()] = storage.nbytes()
     return sum(storages.values())
+
+
+M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1  # glibc's numbers
+KEPT_BYTES = 2**30
+
+
+def keep_freed_memory() -> bool:
+    """Ask the allocator to keep what is freed; tell whether it could be asked (glibc can).
+
+    A training step frees and asks for the same megabytes again and again. By default each time the
+    system maps zeroed pages anew, which costs a tenth to a quarter of a small network's step.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    mapped = mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) == 1
+    trimmed = mallopt(M_TRIM_THRESHOLD, 2**31 - 1) == 1
+    return mapped and trimmed
 
 
 def reset_peak() -> bool:
