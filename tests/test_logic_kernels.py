@@ -45,7 +45,7 @@ def run_all(backend, rng: np.random.Generator, inputs, outputs, k, batch, thread
     for need_x in (True, False):
         found += backend.gate_backward(x, a, b, coefficients, grad, need_x, threads)
         found += backend.mix_backward(x, candidates, weights, grad, need_x, threads)
-    candidates, weights = wires(rng, inputs, outputs, 2, k), floats(rng, outputs, 2, k) / k
+    candidates, weights = wires(rng, inputs, 2, outputs, k), floats(rng, 2, outputs, k) / k
     operands = x, candidates, weights, coefficients
     found.append(backend.mixed_forward(*operands, threads=threads))
     for need_x in (True, False):
@@ -106,7 +106,7 @@ def test_malformed_operands_are_refused_in_one_line(backend):
     rng = np.random.default_rng(0)
     x, a, coefficients = floats(rng, 5, 8), wires(rng, 5, 3), floats(rng, 3, 4)
     candidates, weights = wires(rng, 5, 3, 2), floats(rng, 3, 2)
-    both = wires(rng, 5, 3, 2, 2), floats(rng, 3, 2, 2)
+    both = wires(rng, 5, 2, 3, 2), floats(rng, 2, 3, 2)
     calls = [
         lambda: backend.gate_forward(x[:, :0], a, a, coefficients),
         lambda: backend.gate_forward(x, a[:0], a, coefficients[:0]),

@@ -92,8 +92,8 @@ def check_mixed(
     outputs, _ = _size(f"{what}: coefficients", coefficients)
     k = candidates.shape[-1] if candidates.ndim else 0
     check_exact(f"{what}: x", x, FLOAT, (inputs, batch))
-    check_exact(f"{what}: candidates", candidates, WIRE, (outputs, 2, max(k, 1)))
-    check_exact(f"{what}: weights", weights, FLOAT, (outputs, 2, k))
+    check_exact(f"{what}: candidates", candidates, WIRE, (2, outputs, max(k, 1)))
+    check_exact(f"{what}: weights", weights, FLOAT, (2, outputs, k))
     check_exact(f"{what}: coefficients", coefficients, FLOAT, (outputs, 4))
     return inputs, outputs, k, batch
 
@@ -111,7 +111,7 @@ class LogicKernels(Protocol):
 
     ``a`` and ``b`` are int32 ``(outputs,)``, ``coefficients`` float32 ``(outputs, 4)``,
     ``candidates`` int32 ``(rows, k)``, ``weights`` float32 ``(rows, k)``; in the mixed passes both
-    are ``(outputs, 2, k)``.
+    are ``(2, outputs, k)``.
     """
 
     @property
@@ -188,7 +188,7 @@ class LogicKernels(Protocol):
         out: Floats | None = None,
         threads: int = 1,
     ) -> Floats:
-        """Evaluate gates whose inputs are mixes: ``candidates[g, 0]`` of A, ``[g, 1]`` of B.
+        """Evaluate gates whose inputs are mixes: ``candidates[0]`` of A, ``[1]`` of B.
 
         Shape: ``(inputs, batch) -> (outputs, batch)``.
         """
@@ -206,7 +206,7 @@ class LogicKernels(Protocol):
     ) -> tuple[Floats | None, Floats, Floats]:
         """Give the gradients of x (None unless ``need_x``), the weights and the coefficients.
 
-        Shape: ``(outputs, batch) -> (inputs, batch), (outputs, 2, k), (outputs, 4)``.
+        Shape: ``(outputs, batch) -> (inputs, batch), (2, outputs, k), (outputs, 4)``.
         """
         ...
 
@@ -315,8 +315,8 @@ class NumpyLogic:
         check_threads("mixed_forward", threads)
         out = output_for("mixed_forward", out, (outputs, batch))
         mixed = self.mix_forward(x, candidates.reshape(-1, k), weights.reshape(-1, k))
-        even = np.arange(0, 2 * outputs, 2, dtype=WIRE)
-        return self.gate_forward(mixed, even, even + WIRE.type(1), coefficients, out)
+        a, b = np.arange(2 * outputs, dtype=WIRE).reshape(2, outputs)
+        return self.gate_forward(mixed, a, b, coefficients, out)
 
     def mixed_backward(
         self,
@@ -333,10 +333,9 @@ class NumpyLogic:
         check_exact("mixed_backward: grad", grad, FLOAT, (outputs, batch))
         check_threads("mixed_backward", threads)
         rows, flat = candidates.reshape(-1, k), weights.reshape(-1, k)
-        even = np.arange(0, 2 * outputs, 2, dtype=WIRE)
-        dmixed, dcoefficients = self.gate_backward(
-            self.mix_forward(x, rows, flat), even, even + WIRE.type(1), coefficients, grad
-        )
+        a, b = np.arange(2 * outputs, dtype=WIRE).reshape(2, outputs)
+        mixed = self.mix_forward(x, rows, flat)
+        dmixed, dcoefficients = self.gate_backward(mixed, a, b, coefficients, grad)
         assert dmixed is not None
         dx, dweights = self.mix_backward(x, rows, flat, dmixed, need_x)
         return dx, dweights.reshape(weights.shape), dcoefficients

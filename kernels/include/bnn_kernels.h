@@ -97,14 +97,14 @@ int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t b
                      const int32_t *candidates, const float *weights, size_t rows, size_t k,
                      const float *grad, float *dx, float *dweights, size_t threads);
 
-/* A layer of gates whose inputs are mixes: candidates and weights are (outputs, 2, k), A is the sum
- * over the first k and B over the second. Results are the same for every number of threads. */
+/* A layer of gates whose inputs are mixes: candidates and weights are (2, outputs, k), first those of
+ * A and then those of B. Results are the same for every number of threads. */
 int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
                       const int32_t *candidates, const float *weights, const float *coefficients,
                       size_t outputs, size_t k, float *y, size_t threads);
 
 /* From grad (outputs, batch) the gradients dx (inputs, batch), unless dx is NULL,
- * dweights (outputs, 2, k) and dcoefficients (outputs, 4). */
+ * dweights (2, outputs, k) and dcoefficients (outputs, 4). */
 int bnn_mixed_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
                        const int32_t *candidates, const float *weights,
                        const float *coefficients, size_t outputs, size_t k, const float *grad,

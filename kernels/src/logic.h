@@ -26,12 +26,12 @@ typedef struct {
     float *dweights;
 } bnn_mix_job;
 
-/* A gate layer whose inputs are the mixes of rows 2 g and 2 g + 1. */
+/* A gate layer whose inputs are the mixes of rows g and outputs + g. */
 typedef struct {
     const float *x;
     size_t inputs, outputs, k, batch;
-    const int32_t *candidates; /* [outputs][2][k] */
-    const float *weights;      /* [outputs][2][k] */
+    const int32_t *candidates; /* [2][outputs][k] */
+    const float *weights;      /* [2][outputs][k] */
     const float *coefficients; /* [outputs][4] */
     float *y;                  /* forward */
     const float *grad;         /* backward */
@@ -58,7 +58,7 @@ struct bnn_logic_isa {
     void (*mix_inputs)(const bnn_mix_job *job, bnn_columns at);
     void (*mixed_forward)(const bnn_mixed_job *job, bnn_columns at);
     /* The gradients of x are added to the tile dx, those of the mixes are written to
-     * dmixed[2 outputs][width]; either may be NULL. */
+     * dmixed[2][outputs][width]; either may be NULL. */
     void (*mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx, float *dmixed);
 };
 
@@ -85,6 +85,7 @@ BNN_DECLARE_LOGIC(neon)
 
 #define BNN_GATE_COLUMNS 64 /* columns of a block; fixed, so that sums never depend on threads */
 #define BNN_TILE_FLOATS ((size_t)1 << 18) /* 1 MiB: half of a second-level cache, or all of it */
+#define BNN_GATES_AHEAD 8   /* gates between asking for their rows and using them */
 #define BNN_WIDEST_TILE 64  /* columns; the others are 32 and 16 */
 #define BNN_ROWS_AHEAD 16   /* rows between asking for memory and using it */
 

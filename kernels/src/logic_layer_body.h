@@ -20,12 +20,26 @@ TARGET BNN_INLINE void OP(gate)(const float *a, const float *b, const float *c, 
     }
 }
 
+/* Brings the rows of a gate near that is worked on a little later: nothing else foretells them. */
+TARGET BNN_INLINE void OP(expect_gate)(const bnn_gates_job *job, const float *rows, size_t g,
+                                       size_t columns) {
+    g = bnn_min(g + BNN_GATES_AHEAD, job->outputs - 1);
+    const float *a = rows + (size_t)job->a[g] * job->batch;
+    const float *b = rows + (size_t)job->b[g] * job->batch;
+    BNN_UNROLL for (size_t j = 0; j < columns; j += 16) {
+        BNN_PREFETCH(a + j);
+        BNN_PREFETCH(b + j);
+    }
+}
+
 TARGET BNN_INLINE void OP(gates_forward)(const bnn_gates_job *job, size_t first,
                                          size_t columns) {
     const float *x = job->x + first;
-    for (size_t g = 0; g < job->outputs; g++)
+    for (size_t g = 0; g < job->outputs; g++) {
+        OP(expect_gate)(job, x, g, columns);
         OP(gate)(x + (size_t)job->a[g] * job->batch, x + (size_t)job->b[g] * job->batch,
                  job->coefficients + 4 * g, job->y + g * job->batch + first, columns);
+    }
 }
 
 TARGET void OP(bnn_gates_forward)(const bnn_gates_job *job, bnn_columns at) {
@@ -70,6 +84,8 @@ TARGET BNN_INLINE void OP(gates_backward)(const bnn_gates_job *job, size_t first
     for (size_t g = 0; g < job->outputs; g++) {
         const size_t a = (size_t)job->a[g] * job->batch, b = (size_t)job->b[g] * job->batch;
         const float *grad = job->grad + g * job->batch + first, *given = job->coefficients + 4 * g;
+        OP(expect_gate)(job, x, g, columns);
+        if (with_dx) OP(expect_gate)(job, dx, g, columns);
         VEC c[3] = {OP(same)(given[1]), OP(same)(given[2]), OP(same)(given[3])};
         VEC sums[4] = {OP(same)(0), OP(same)(0), OP(same)(0), OP(same)(0)};
         size_t j = 0;

@@ -29,9 +29,7 @@ TARGET BNN_INLINE void OP(mix_weights)(const bnn_mix_job *job, bnn_columns at, s
                                        size_t row_end, const size_t width) {
     const float *all = job->grad + at.first;
     OP(lane_sums) sums;
-    sums.filled = 0;
-    sums.out = job->dweights + row * job->k;
-    sums.add = at.first != 0;
+    OP(begin_sums)(&sums, job->dweights + row * job->k, at.first != 0);
     for (size_t r = row; r < row_end; r++) {
         VEC grad[MOST];
         OP(expect_row)(all, job->batch, r, job->rows, width);

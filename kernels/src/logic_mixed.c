@@ -21,7 +21,7 @@ void bnn_mixed_forward_ref(const bnn_mixed_job *job, bnn_columns at) {
     for (size_t g = 0; g < job->outputs; g++)
         for (size_t j = 0; j < at.columns; j++) {
             const float *c = job->coefficients + 4 * g;
-            float a = mix_at(job, at, 2 * g, j), b = mix_at(job, at, 2 * g + 1, j);
+            float a = mix_at(job, at, g, j), b = mix_at(job, at, job->outputs + g, j);
             job->y[g * job->batch + at.first + j] = (c[0] + c[1] * a) + b * (c[2] + c[3] * a);
         }
 }
@@ -32,7 +32,7 @@ void bnn_mixed_backward_ref(const bnn_mixed_job *job, bnn_columns at, float *dx,
         const float *c = job->coefficients + 4 * g;
         float sums[4] = {0}, to[2][BNN_WIDEST_TILE] = {{0}};
         for (size_t j = 0; j < at.columns; j++) {
-            float a = mix_at(job, at, 2 * g, j), b = mix_at(job, at, 2 * g + 1, j);
+            float a = mix_at(job, at, g, j), b = mix_at(job, at, job->outputs + g, j);
             float grad = job->grad[g * job->batch + at.first + j];
             sums[0] += grad;
             sums[1] += grad * a;
@@ -46,7 +46,8 @@ void bnn_mixed_backward_ref(const bnn_mixed_job *job, bnn_columns at, float *dx,
             *cell = job->add ? *cell + sums[i] : sums[i];
         }
         for (size_t i = 0; i < 2 * k; i++) {
-            size_t at_weight = 2 * g * k + i, row = (size_t)job->candidates[at_weight] * at.width;
+            size_t at_weight = (i / k * job->outputs + g) * k + i % k;
+            size_t row = (size_t)job->candidates[at_weight] * at.width;
             float sum = 0.0f;
             for (size_t j = 0; j < at.columns; j++) {
                 sum += to[i / k][j] * at.tile[row + j];
@@ -56,7 +57,7 @@ void bnn_mixed_backward_ref(const bnn_mixed_job *job, bnn_columns at, float *dx,
             *cell = job->add ? *cell + sum : sum;
         }
         for (size_t i = 0; dmixed && i < 2; i++)
-            memcpy(dmixed + (2 * g + i) * at.width, to[i], at.width * sizeof **to);
+            memcpy(dmixed + (i * job->outputs + g) * at.width, to[i], at.width * sizeof **to);
     }
 }
 

@@ -3,15 +3,15 @@
 
 TARGET BNN_INLINE void OP(mixed_forward)(const bnn_mixed_job *job, bnn_columns at,
                                          const size_t width) {
-    const size_t k = job->k;
+    const size_t k = job->k, second = job->outputs * k;
     float *y = job->y + at.first;
     for (size_t g = 0; g < job->outputs; g++) {
-        const int32_t *candidate = job->candidates + 2 * k * g;
-        const float *weight = job->weights + 2 * k * g, *c = job->coefficients + 4 * g;
+        const int32_t *candidate = job->candidates + k * g;
+        const float *weight = job->weights + k * g, *c = job->coefficients + 4 * g;
         VEC a[MOST], b[MOST];
         OP(expect_row)(y, job->batch, g, job->outputs, width);
         OP(mix_rows)(at.tile, candidate, weight, k, width, a);
-        OP(mix_rows)(at.tile, candidate + k, weight + k, k, width, b);
+        OP(mix_rows)(at.tile, candidate + second, weight + second, k, width, b);
         VEC c0 = OP(same)(c[0]), c1 = OP(same)(c[1]), c2 = OP(same)(c[2]), c3 = OP(same)(c[3]);
         BNN_UNROLL for (size_t j = 0; j < width / LANES; j++)
             a[j] = OP(fma)(b[j], OP(fma)(c3, a[j], c2), OP(fma)(c1, a[j], c0));
@@ -22,44 +22,44 @@ TARGET BNN_INLINE void OP(mixed_forward)(const bnn_mixed_job *job, bnn_columns a
 /* The mixes are computed again: their rows are then near when the gradients need them. */
 TARGET BNN_INLINE void OP(mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx,
                                           float *dmixed, const size_t width) {
-    const size_t k = job->k;
+    const size_t k = job->k, second = job->outputs * k;
     const float *all = job->grad + at.first;
-    OP(lane_sums) dweights, dcoefficients;
-    dweights.filled = dcoefficients.filled = 0;
-    dweights.out = job->dweights;
-    dcoefficients.out = job->dcoefficients;
-    dweights.add = dcoefficients.add = job->add;
+    OP(lane_sums) to_a, to_b, dcoefficients;
+    OP(begin_sums)(&to_a, job->dweights, job->add);
+    OP(begin_sums)(&to_b, job->dweights + second, job->add);
+    OP(begin_sums)(&dcoefficients, job->dcoefficients, job->add);
     for (size_t g = 0; g < job->outputs; g++) {
-        const int32_t *candidate = job->candidates + 2 * k * g;
-        const float *weight = job->weights + 2 * k * g, *c = job->coefficients + 4 * g;
+        const int32_t *candidate = job->candidates + k * g;
+        const float *weight = job->weights + k * g, *c = job->coefficients + 4 * g;
         VEC a[MOST], b[MOST], grad[MOST], sums[4];
         OP(expect_row)(all, job->batch, g, job->outputs, width);
         OP(mix_rows)(at.tile, candidate, weight, k, width, a);
-        OP(mix_rows)(at.tile, candidate + k, weight + k, k, width, b);
+        OP(mix_rows)(at.tile, candidate + second, weight + second, k, width, b);
         OP(load_columns)(all + g * job->batch, at.columns, width, grad);
         VEC c1 = OP(same)(c[1]), c2 = OP(same)(c[2]), c3 = OP(same)(c[3]);
         BNN_UNROLL for (size_t i = 0; i < 4; i++) sums[i] = OP(same)(0.0f);
         BNN_UNROLL for (size_t j = 0; j < width / LANES; j++) {
-            VEC with_a = OP(mul)(grad[j], a[j]), to_a = OP(fma)(c3, b[j], c1);
+            VEC with_a = OP(mul)(grad[j], a[j]), slope = OP(fma)(c3, b[j], c1);
             sums[0] = OP(add)(sums[0], grad[j]);
             sums[1] = OP(add)(sums[1], with_a);
             sums[2] = OP(fma)(grad[j], b[j], sums[2]);
             sums[3] = OP(fma)(with_a, b[j], sums[3]);
             b[j] = OP(mul)(grad[j], OP(fma)(c3, a[j], c2)); /* from here on gradients */
-            a[j] = OP(mul)(grad[j], to_a);
+            a[j] = OP(mul)(grad[j], slope);
         }
         BNN_UNROLL for (size_t i = 0; i < 4; i++) OP(push_sum)(&dcoefficients, sums[i]);
-        OP(dot_rows)(at.tile, candidate, k, width, a, &dweights);
-        OP(dot_rows)(at.tile, candidate + k, k, width, b, &dweights);
+        OP(dot_rows)(at.tile, candidate, k, width, a, &to_a);
+        OP(dot_rows)(at.tile, candidate + second, k, width, b, &to_b);
         if (dmixed) {
-            OP(store_columns)(dmixed + 2 * g * width, width, width, a);
-            OP(store_columns)(dmixed + (2 * g + 1) * width, width, width, b);
+            OP(store_columns)(dmixed + g * width, width, width, a);
+            OP(store_columns)(dmixed + (job->outputs + g) * width, width, width, b);
         }
         if (!dx) continue;
         OP(scatter_rows)(dx, candidate, weight, k, width, a);
-        OP(scatter_rows)(dx, candidate + k, weight + k, k, width, b);
+        OP(scatter_rows)(dx, candidate + second, weight + second, k, width, b);
     }
-    if (dweights.filled) OP(flush_sums)(&dweights);
+    if (to_a.filled) OP(flush_sums)(&to_a);
+    if (to_b.filled) OP(flush_sums)(&to_b);
     if (dcoefficients.filled) OP(flush_sums)(&dcoefficients);
 }
 

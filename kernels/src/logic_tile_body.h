@@ -36,6 +36,12 @@ typedef struct {
     int add;
 } OP(lane_sums);
 
+BNN_INLINE void OP(begin_sums)(OP(lane_sums) * sums, float *out, int add) {
+    sums->filled = 0;
+    sums->out = out;
+    sums->add = add;
+}
+
 TARGET BNN_INLINE void OP(flush_sums)(OP(lane_sums) * sums) {
     VEC total = OP(sums)(sums->waiting);
     if (sums->filled == LANES) {
