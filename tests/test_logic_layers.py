@@ -30,9 +30,11 @@ from bnncli.layers import (
     Wires,
     draw_candidates,
     draw_wires,
+    set_progress,
 )
 from bnncli.layers.gate_functions import chosen_gates, gates, mixed_gates
 from bnncli.native import default_backend
+from bnncli.optim import make_optimizer
 from bnncli.quantizers import soft_form
 
 ALL_GATES = np.arange(16)
@@ -122,15 +124,15 @@ def test_gradients_of_gates_and_mixed_gates() -> None:
     a, b = torch.tensor([0, 1, 2], dtype=torch.int32), torch.tensor([4, 1, 0], dtype=torch.int32)
     c = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, c: gates(x, a, b, c), (x, c))
-    candidates = torch.tensor([[[0, 1], [4, 2]], [[3, 3], [1, 0]], [[2, 4], [2, 4]]]).int()
-    w = torch.rand(3, 2, 2, dtype=torch.float64, requires_grad=True)
+    candidates = torch.tensor([[[0, 1], [4, 2], [3, 3]], [[1, 0], [2, 4], [2, 4]]]).int()
+    w = torch.rand(2, 3, 2, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x, w, c: mixed_gates(x, candidates, w, c), (x, w, c))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_chosen_gates_are_mixed_gates_with_all_weight_on_the_best(dtype: torch.dtype) -> None:
     candidates = torch.from_numpy(draw_candidates(20, 9, 4, np.random.default_rng(0)))
-    weights = torch.rand(9, 2, 4, dtype=dtype)
+    weights = torch.rand(2, 9, 4, dtype=dtype)
     best = torch.zeros_like(weights).scatter_(2, weights.argmax(2, keepdim=True), 1.0)
     results = []
     for function, given_weights in ((chosen_gates, weights), (mixed_gates, best)):
@@ -150,7 +152,7 @@ def test_kernels_equal_torch(n_in: int, n_out: int, batch: int, seed: int) -> No
     a, b = wires(n_in, n_out, seed).wires()
     k = min(n_in, 3)
     candidates = torch.from_numpy(draw_candidates(n_in, n_out, k, np.random.default_rng(seed)))
-    x, c, w = torch.rand(n_in, batch), torch.randn(n_out, 4), torch.rand(n_out, 2, k)
+    x, c, w = torch.rand(n_in, batch), torch.randn(n_out, 4), torch.rand(2, n_out, k)
     up = torch.randn(n_out, batch)
     for function, given_inputs in (
         (lambda x, c: gates(x, a, b, c), (x, c)),
@@ -173,7 +175,7 @@ def test_learned_wiring_mixes_in_the_soft_form_and_reads_one_signal_in_the_hard_
     layer.eval()
     a, b = wiring.wires()
     assert torch.equal(layer(x), gates(x, a, b, layer.coefficients()))
-    assert all(int(w) in row.tolist() for w, row in zip(a, wiring.candidates[:, 0], strict=True))
+    assert all(int(w) in row.tolist() for w, row in zip(a, wiring.candidates[0], strict=True))
     with soft_form(layer):
         soft = layer(x)
     assert not torch.allclose(soft, layer(x))
@@ -317,3 +319,28 @@ def test_a_convolution_is_its_trees_at_every_position() -> None:
             for level in conv.trees():
                 signals = level(signals)
             assert torch.allclose(out[:, y, x], signals, atol=1e-6)
+
+
+def test_bounded_logits_stay_in_their_bound() -> None:
+    wiring = LearnedWiring(draw_candidates(6, 8, 2, np.random.default_rng(0)), 6, bound=0.5)
+    model = nn.Sequential(LogicDense(wiring, bound=2.0), LogicDense(wires(8, 4)))
+    optimizer = make_optimizer(model, "adam", lr=5.0)
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(torch.rand(6, 9)).sum().backward()
+        optimizer.step()
+    assert float(model[0].gate_logits.detach().abs().max()) == 2.0
+    assert float(wiring.wire_logits.detach().abs().max()) == 0.5
+    assert float(model[1].gate_logits.detach().abs().max()) > 5
+
+
+def test_annealed_gates_sharpen_and_remember_how_far() -> None:
+    layer = dense(6, 20, init="random", strength=1.0, final_temperature=0.01)
+    blunt = layer.coefficients()
+    set_progress(layer, 1.0)
+    hard = layer.parametrization.hard(layer.gate_logits.detach())
+    assert float((layer.coefficients() - hard).abs().mean()) < 0.1
+    assert float((blunt - hard).abs().mean()) > 0.3
+    other = dense(6, 20, final_temperature=0.01)
+    other.load_state_dict(layer.state_dict())
+    assert torch.equal(other.coefficients(), layer.coefficients())

@@ -112,7 +112,7 @@ def test_unknown_names_and_sizes_are_refused() -> None:
 def test_candidates_are_different_signals(n_in: int, n_slots: int, data) -> None:
     k = data.draw(st.integers(1, n_in))
     drawn = draw_candidates(n_in, n_slots, k, np.random.default_rng(0))
-    assert drawn.shape == (n_slots, 2, k)
+    assert drawn.shape == (2, n_slots, k)
     assert drawn.min() >= 0
     assert drawn.max() < n_in
     assert all(len(set(row)) == k for row in drawn.reshape(-1, k).tolist())

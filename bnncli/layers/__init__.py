@@ -3,6 +3,7 @@
 from bnncli.layers.encoders import THRESHOLDS, Thermometer
 from bnncli.layers.logic import (
     SAMPLINGS,
+    Annealed,
     BitLogits,
     FixedWiring,
     GroupSum,
@@ -23,6 +24,7 @@ __all__ = [
     "SAMPLINGS",
     "THRESHOLDS",
     "WIRINGS",
+    "Annealed",
     "BitLogits",
     "Features",
     "FixedWiring",

@@ -79,7 +79,7 @@ class _Mixed(torch.autograd.Function):
 
 
 def _candidate_rows(x: Tensor, candidates: Tensor) -> Tensor:
-    """Give every candidate's row. Shape: (gates, 2, k) -> (gates, 2, k, batch)."""
+    """Give every candidate's row. Shape: (2, gates, k) -> (2, gates, k, batch)."""
     return x.index_select(0, candidates.flatten()).view(*candidates.shape, -1)
 
 
@@ -91,9 +91,9 @@ def _bilinear(first: Tensor, second: Tensor, coefficients: Tensor) -> Tensor:
 def mixed_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor) -> Tensor:
     """Compute gates whose inputs are weighted sums of their candidates' rows.
 
-    Input s of gate g is the sum over k of weights[g, s, k] · x[candidates[g, s, k]].
+    Input s of gate g is the sum over k of weights[s, g, k] · x[candidates[s, g, k]].
 
-    Shape: x (in, batch), candidates (out, 2, k) int32, weights (out, 2, k), coefficients (out, 4)
+    Shape: x (in, batch), candidates (2, out, k) int32, weights (2, out, k), coefficients (out, 4)
     -> (out, batch).
     """
     if uses_kernels(x, weights, coefficients):
@@ -102,7 +102,7 @@ def mixed_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Te
         )
         return y
     mixes = (weights.unsqueeze(3) * _candidate_rows(x, candidates)).sum(dim=2)
-    return _bilinear(mixes[:, 0], mixes[:, 1], coefficients)
+    return _bilinear(mixes[0], mixes[1], coefficients)
 
 
 class _Chosen(torch.autograd.Function):
@@ -147,10 +147,10 @@ class _Chosen(torch.autograd.Function):
 def best_candidates(candidates: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
     """Give the candidates of the largest weights, the first of equals.
 
-    Shape: (out, 2, k) -> a and b, (out,) int32 each.
+    Shape: (2, out, k) -> a and b, (out,) int32 each.
     """
-    best = candidates.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
-    return best[:, 0].contiguous(), best[:, 1].contiguous()
+    a, b = candidates.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
+    return a, b
 
 
 def chosen_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor) -> Tensor:

@@ -27,12 +27,18 @@ class Annealed(nn.Module):
 
     T = first^(1 - progress) · last^progress. The progress, 0 … 1, is set before every step and
     saved with the model, so that its soft form stays the one it was trained in.
+
+    Logits are kept in [-bound, bound] by whoever steps them; 0 means no bound. A logit far out
+    hardly has a gradient and needs many steps to come back, so a bounded net goes on learning.
     """
 
     progress: Tensor
 
-    def __init__(self, temperature: float, final_temperature: float) -> None:
+    def __init__(self, temperature: float, final_temperature: float, bound: float = 0.0) -> None:
         super().__init__()
+        if not bound >= 0:
+            raise UsageError(f"bound={bound}: expected 0 for none, or a positive number such as 2")
+        self.bound = bound
         for name, value in (
             ("temperature", temperature),
             ("final_temperature", final_temperature),
@@ -88,7 +94,7 @@ class LearnedWiring(TwoForms, Annealed):
     temperature), or with ``selection="hard"`` the best candidate alone, whose weights learn from
     the same gradient. The hard form reads the best candidate.
 
-    Shape: candidates (out_features, 2, k).
+    Shape: candidates (2, out_features, k).
     """
 
     candidates: Tensor
@@ -101,11 +107,12 @@ class LearnedWiring(TwoForms, Annealed):
         selection: str = "soft",
         temperature: float = 1.0,
         final_temperature: float = 1.0,
+        bound: float = 0.0,
     ) -> None:
-        super().__init__(temperature, final_temperature)
+        super().__init__(temperature, final_temperature, bound)
         if selection not in {"soft", "hard"}:
             raise unknown_name("selection", selection, ("soft", "hard"))
-        self.in_features, self.out_features = in_features, len(candidates)
+        self.in_features, self.out_features = in_features, candidates.shape[1]
         self.selection = selection
         self.register_buffer("candidates", torch.from_numpy(candidates))
         self.wire_logits = nn.Parameter(torch.randn(candidates.shape))
@@ -145,8 +152,9 @@ class LogicDense(TwoForms, Annealed):
         sampling: str = "soft",
         temperature: float = 1.0,
         final_temperature: float = 1.0,
+        bound: float = 0.0,
     ) -> None:
-        super().__init__(temperature, final_temperature)
+        super().__init__(temperature, final_temperature, bound)
         if sampling not in SAMPLINGS:
             raise unknown_name("sampling", sampling, SAMPLINGS)
         self.wiring = wiring

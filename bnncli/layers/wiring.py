@@ -199,7 +199,7 @@ def draw_candidates(
     """Draw the candidates of each gate input among which training chooses.
 
     No input has a candidate twice; signals are used equally often where that is possible.
-    Shape: (out_features, 2, n_candidates) int32.
+    Shape: (2, out_features, n_candidates) int32.
     """
     if not 1 <= n_candidates <= in_features:
         raise UsageError(
@@ -212,4 +212,4 @@ def draw_candidates(
     for start in range(0, n_slots, per_lap):
         lap = rng.permutation(in_features)[: per_lap * n_candidates].reshape(per_lap, n_candidates)
         rows[start : start + per_lap] = lap[: n_slots - start]
-    return rows.reshape(out_features, 2, n_candidates)
+    return rows.reshape(2, out_features, n_candidates)

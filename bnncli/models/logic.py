@@ -57,6 +57,7 @@ class GateStack:
     sampling: str = "soft"
     temperature: float = 1.0
     final_temperature: float = 1.0
+    bound: float = 0.0
     candidates: int = 0
     selection: str = "soft"
 
@@ -73,6 +74,7 @@ class GateStack:
             "sampling": self.sampling,
             "temperature": self.temperature,
             "final_temperature": self.final_temperature,
+            "bound": self.bound,
         }
 
     def dense(self, out_features: int) -> tuple[str, LogicDense]:
@@ -95,6 +97,7 @@ class GateStack:
             selection=self.selection,
             temperature=self.temperature,
             final_temperature=self.final_temperature,
+            bound=self.bound,
         )
 
 
@@ -119,6 +122,7 @@ def logic_mlp(
     sampling: str = "soft",
     temperature: float = 1.0,
     final_temperature: float = 1.0,
+    bound: float = 0.0,
     encoder: str = "uniform",
     levels: int = 1,
     learn_thresholds: bool = False,
@@ -139,6 +143,7 @@ def logic_mlp(
         sampling=sampling,
         temperature=temperature,
         final_temperature=final_temperature,
+        bound=bound,
         candidates=candidates,
         selection=selection,
     )
@@ -170,6 +175,7 @@ def logic_conv(
     strength: float = 3.0,
     temperature: float = 1.0,
     final_temperature: float = 1.0,
+    bound: float = 0.0,
     encoder: str = "uniform",
     levels: int = 1,
     tau: float = 10.0,
@@ -195,6 +201,7 @@ def logic_conv(
         strength=strength,
         temperature=temperature,
         final_temperature=final_temperature,
+        bound=bound,
         candidates=candidates,
     )
     layers: Layers = [("bits", bits), ("planes", Planes(n_in, height, width))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bnncli.errors import UsageError, unknown_name
+from bnncli.layers import Annealed
 from bnncli.optim import flipping, gradient, populations, voting
 from bnncli.optim.combined import Combined
 from bnncli.optim.groups import ParameterGroups, claim_once, group_parameters
@@ -78,6 +79,9 @@ def make_optimizer(
         optimizer = preset.make(_torch_groups(groups, weight_decay), lr=rate, **checked)
         if latent_clip > 0 and groups.latent:
             clip_latent(optimizer, [p for _, p in groups.latent], latent_clip)
+        for module in model.modules():
+            if isinstance(module, Annealed) and module.bound > 0:
+                clip_latent(optimizer, list(module.parameters(recurse=False)), module.bound)
     else:
         parts = [preset.make(_claimed(preset, groups), lr=rate, **checked)]
         rest = _torch_groups(groups.rest, weight_decay)

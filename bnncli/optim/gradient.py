@@ -21,12 +21,16 @@ def sgd(groups: Groups, lr: float, *, momentum: float = 0.9) -> Optimizer:
 
 
 @optimizer("adam", trains=EVERYTHING, lr=1e-3)
-def adam(groups: Groups, lr: float) -> Optimizer:
+def adam(
+    groups: Groups, lr: float, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+) -> Optimizer:
     """Adam; weight decay is added to the gradient."""
-    return torch.optim.Adam(groups, lr=lr, fused=True)
+    return torch.optim.Adam(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)
 
 
 @optimizer("adamw", trains=EVERYTHING, lr=1e-3)
-def adamw(groups: Groups, lr: float) -> Optimizer:
+def adamw(
+    groups: Groups, lr: float, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+) -> Optimizer:
     """Adam with decoupled weight decay."""
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
+    return torch.optim.AdamW(groups, lr=lr, betas=(beta1, beta2), eps=eps, fused=True)

@@ -70,7 +70,7 @@ def keep_freed_memory() -> bool:
         return False
     mapped = mallopt(M_MMAP_THRESHOLD, KEPT_BYTES) == 1
     trimmed = mallopt(M_TRIM_THRESHOLD, 2**31 - 1) == 1
-    return mapped and trimmed
+    return bool(mapped and trimmed)
 
 
 def reset_peak() -> bool:
