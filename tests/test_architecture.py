@@ -37,6 +37,7 @@ ORDER = [
     "registries",
     "bench",
     "play",
+    "views",
     "cli",
 ]
 # Frozen models run without torch, so these see nothing of the torch modules.

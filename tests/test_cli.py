@@ -27,6 +27,7 @@ COMMANDS = [
     ["compare"],
     ["eval"],
     ["freeze"],
+    ["gates"],
     ["play"],
     ["list"],
     ["info"],

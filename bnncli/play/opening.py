@@ -86,13 +86,12 @@ def latent_step(model: Any, shape: tuple[int, int], form: str) -> Step:
     """Step by the latent gates themselves, relaxed (soft) or rounded (hard), on values in [0, 1]."""
     import torch
 
-    from bnncli.layers import BitLogits, LogicDense, Thermometer
+    from bnncli.layers import BitLogits, Thermometer
     from bnncli.quantizers import soft_form
     from bnncli.training.evaluate import evaluation
 
     bits, *gates, last = model
-    made_of_gates = all(isinstance(layer, LogicDense) for layer in gates)
-    if not (isinstance(bits, Thermometer) and isinstance(last, BitLogits) and made_of_gates):
+    if not (isinstance(bits, Thermometer) and isinstance(last, BitLogits)):
         raise UsageError(
             f"form {form}: the network is not gates between thresholds and one bit, which alone "
             f"can read values between 0 and 1; give --form packed"
