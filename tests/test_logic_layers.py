@@ -341,11 +341,11 @@ def test_bounded_logits_stay_in_their_bound() -> None:
 
 def test_annealed_gates_sharpen_and_remember_how_far() -> None:
     layer = dense(6, 20, init="random", strength=1.0, final_temperature=0.001)
-    blunt = layer.coefficients()
+    blunt = layer.coefficients().detach()
     set_progress(layer, 1.0)
     hard = layer.parametrization.hard(layer.gate_logits.detach())
-    assert float((layer.coefficients() - hard).abs().mean()) < 0.1
-    assert float((blunt - hard).abs().mean()) > 0.3
+    assert float((layer.coefficients().detach() - hard).abs().mean()) < 0.1
+    assert float((blunt - hard).abs().mean()) > 0.2
     other = dense(6, 20, final_temperature=0.001)
     other.load_state_dict(layer.state_dict())
     assert torch.equal(other.coefficients(), layer.coefficients())
