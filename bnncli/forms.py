@@ -6,7 +6,7 @@ A packed model from a file is evaluated without torch; only what needs a latent 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +18,6 @@ from bnncli.packed import load_packed
 from bnncli.packed.file import to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import torch
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bnncli.data import ImageData
+    from bnncli.data.exams import Answers, Logits
     from bnncli.packed import PackedModel
     from bnncli.training.config import Settings
     from bnncli.training.runs import Run
@@ -35,17 +35,18 @@ N_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class FormResult:
-    """How one form did on the whole test set."""
+    """How one form did in the whole test; ``parts`` are accuracies of a test in several parts."""
 
     form: str
     accuracy: float
     correct: int
     images_per_second: float
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Disagreement:
-    """One test image that the hard and the packed form put in different classes."""
+    """One test item, such as an image, that the hard and the packed form answer differently."""
 
     index: int
     label: int
@@ -64,7 +65,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What ``bnn eval`` found on the test set of a data set.
+    """What ``bnn eval`` found in the test of a data set, which has ``n_images`` items.
 
     ``packed_bytes`` is the size of the packed model's file; ``float_bytes`` is that of the weights
     of the same network as float32.
@@ -72,6 +73,7 @@ class Evaluation:
 
     source: str
     data: str
+    items: str
     n_images: int
     backend: str
     forms: tuple[FormResult, ...]
@@ -87,20 +89,16 @@ class Evaluation:
         return values
 
 
-def difference(
-    hard: NDArray[np.float32], packed: NDArray[np.float32], labels: NDArray[np.int64]
-) -> Difference:
-    """Compare two forms' logits image by image.
-
-    Shape: (n, classes), (n, classes), (n,).
-    """
-    hard_class, packed_class = hard.argmax(axis=1), packed.argmax(axis=1)
-    different = np.flatnonzero(hard_class != packed_class)
+def difference(hard: Answers, packed: Answers) -> Difference:
+    """Compare two forms' answers item by item."""
+    different = np.flatnonzero(hard.predicted != packed.predicted)
     return Difference(
         n_different=len(different),
-        max_logit_difference=float(np.abs(hard - packed).max()),
+        max_logit_difference=float(np.abs(hard.values - packed.values).max()),
         examples=tuple(
-            Disagreement(int(i), int(labels[i]), int(hard_class[i]), int(packed_class[i]))
+            Disagreement(
+                int(i), int(hard.expected[i]), int(hard.predicted[i]), int(packed.predicted[i])
+            )
             for i in different[:N_EXAMPLES]
         ),
     )
@@ -158,12 +156,13 @@ def evaluate_file(
     if own is not None:
         _check_same_task(own, name)
     data = load_dataset(name, data_dir=data_dir, download=download)
-    result, _ = packed_form(packed, data)
+    result, answers = packed_form(packed, data)
     floats, seed = packed.metadata.get("float_bytes"), packed.metadata.get("sample_seed")
     return Evaluation(
         source=str(path),
         data=name,
-        n_images=len(data.test),
+        items=data.exam.items,
+        n_images=len(answers.predicted),
         backend=default_backend().name,
         forms=(result,),
         float_bytes=None if floats is None else int(floats),
@@ -200,30 +199,29 @@ def evaluate_run(
         packed = freeze_run(model, run, sample_seed=sample_seed)
     hard_model = model if sample_seed is None else sampled_model(model, sample_seed).eval()
     soft, _ = latent_form(model.to(device), data, "soft")
-    hard, hard_logits = latent_form(hard_model.to(device), data, "hard")
-    result, packed_logits = packed_form(packed, data)
+    hard, answers = latent_form(hard_model.to(device), data, "hard")
+    result, packed_answers = packed_form(packed, data)
     return Evaluation(
         source=str(run.path),
         data=name,
-        n_images=len(data.test),
+        items=data.exam.items,
+        n_images=len(answers.predicted),
         backend=default_backend().name,
         forms=(soft, hard, result),
         float_bytes=float_bytes(model),
         packed_bytes=len(to_bytes(packed)),
         sample_seed=sample_seed,
-        difference=difference(hard_logits, packed_logits, data.test.labels),
+        difference=difference(answers, packed_answers),
     )
 
 
-def packed_form(packed: PackedModel, data: ImageData) -> tuple[FormResult, NDArray[np.float32]]:
+def packed_form(packed: PackedModel, data: ImageData) -> tuple[FormResult, Answers]:
     """Evaluate a packed model on the test set with the default backend."""
     plan = packed.plan(default_backend())
     return _timed("packed", plan.logits, data)
 
 
-def latent_form(
-    model: nn.Module, data: ImageData, form: str
-) -> tuple[FormResult, NDArray[np.float32]]:
+def latent_form(model: nn.Module, data: ImageData, form: str) -> tuple[FormResult, Answers]:
     """Evaluate a latent model on the test set in its soft or hard form."""
     import torch
 
@@ -235,18 +233,15 @@ def latent_form(
     return _timed(form, logits, data)
 
 
-def _timed(
-    form: str,
-    logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]],
-    data: ImageData,
-) -> tuple[FormResult, NDArray[np.float32]]:
+def _timed(form: str, logits: Logits, data: ImageData) -> tuple[FormResult, Answers]:
     logits(data.test.images[:1])  # the first call also loads and plans
     began = time.perf_counter()
-    values = logits(data.test.images)
+    answers = data.exam(logits, data.test)
     seconds = time.perf_counter() - began
-    correct = int((values.argmax(axis=1) == data.test.labels).sum())
-    n = len(data.test)
-    return FormResult(form, correct / n, correct, n / seconds), values
+    right = answers.right
+    correct, n = int(right.sum()), len(right)
+    parts = {name: float(right[where].mean()) for name, where in answers.parts.items()}
+    return FormResult(form, correct / n, correct, n / seconds, parts), answers
 
 
 def _check_same_task(own: str, other: str) -> None:

@@ -34,9 +34,10 @@ def _archs() -> list[Entry]:
 
 def _data() -> list[Entry]:
     from bnncli.data import SOURCES, find_source
+    from bnncli.data.boards import board_tasks
     from bnncli.data.rules import EXAMPLES
 
-    return [
+    images = [
         Entry(
             source.name,
             f"{'' if source.whole else f'{source.n_train:,} + '}{source.n_test:,} images "
@@ -44,6 +45,7 @@ def _data() -> list[Entry]:
         )
         for source in (*SOURCES.values(), *map(find_source, EXAMPLES))
     ]
+    return [*images, *(Entry(name, summary) for name, summary in board_tasks())]
 
 
 def _quantizers() -> list[Entry]:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bnncli.data import load_dataset
+from bnncli.data.exams import Answers
 from bnncli.forms import difference
 from bnncli.packed import load_packed
 from bnncli.training.history import settings_that_differ
@@ -66,7 +67,8 @@ def test_a_sampled_network_is_the_same_hard_and_packed(trained):
 def test_difference_counts_and_shows_disagreements():
     hard = np.array([[1, 0], [0, 1], [1, 0]], np.float32)
     packed = np.array([[1, 0], [1, 0], [0.5, 0]], np.float32)
-    found = difference(hard, packed, np.array([0, 1, 1]))
+    labels = np.array([0, 1, 1])
+    found = difference(*(Answers(x, x.argmax(axis=1), labels, {}) for x in (hard, packed)))
     assert (found.n_different, found.max_logit_difference) == (1, 1.0)
     (example,) = found.examples
     assert (example.index, example.label, example.hard, example.packed) == (1, 1, 1, 0)

@@ -87,7 +87,7 @@ def _print(console: Console, found: Evaluation) -> None:
         "" if found.sample_seed is None else f", weights sampled with seed {found.sample_seed}"
     )
     console.print(
-        f"{found.source} on the {found.n_images:,} test images of {found.data}{sampled}",
+        f"{found.source} on the {found.n_images:,} test {found.items} of {found.data}{sampled}",
         markup=False,
         soft_wrap=True,
     )
@@ -101,7 +101,11 @@ def _print(console: Console, found: Evaluation) -> None:
         )
         for form in found.forms
     ]
-    console.print(table(("form", "accuracy", "correct", "images/s", "size"), rows))
+    console.print(table(("form", "accuracy", "correct", f"{found.items}/s", "size"), rows))
+    for form in found.forms:
+        if form.parts:
+            parts = ", ".join(f"{name} {percent(value)}" for name, value in form.parts.items())
+            console.print(f"{form.form}: {parts}")
     if found.float_bytes is not None:
         console.print(
             f"packed is {found.float_bytes / found.packed_bytes:.1f}x smaller than float32"
@@ -121,11 +125,11 @@ def _print_difference(console: Console, found: Evaluation) -> None:
         return
     console.print(
         f"packed and hard predictions differ on {difference.n_different:,} of "
-        f"{found.n_images:,} images"
+        f"{found.n_images:,} {found.items}"
     )
     console.print(f"largest difference of a logit: {difference.max_logit_difference:.3g}")
     for example in difference.examples:
         console.print(
-            f"  image {example.index}: label {example.label}, hard {example.hard}, "
+            f"  {found.items[:-1]} {example.index}: label {example.label}, hard {example.hard}, "
             f"packed {example.packed}"
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnncli.data.exams import CLASSIFICATION
 from bnncli.data.sources import find_source
 from bnncli.data.store import load_records
 from bnncli.errors import UsageError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bnncli.data.exams import Exam
     from bnncli.data.sources import DataSource
 
 
@@ -38,13 +40,14 @@ class ImageSplit:
 
 @dataclass(frozen=True)
 class ImageData:
-    """Hold the three splits of an image data set."""
+    """Hold the three splits of an image data set; ``exam`` says how a network is tested on one."""
 
     name: str
     classes: tuple[str, ...]
     train: ImageSplit
     validation: ImageSplit
     test: ImageSplit
+    exam: Exam = CLASSIFICATION
 
     @property
     def n_classes(self) -> int:
@@ -94,7 +97,7 @@ def load_source(
     records = load_records(source, data_dir, may_download=download)
     if source.whole:
         every = _take(records, np.arange(source.n_train))
-        return ImageData(source.name, source.classes, every, every, every)
+        return ImageData(source.name, source.classes, every, every, every, source.exam)
     labels = records["label"][: source.n_train]
     held_out = np.zeros(source.n_train, dtype=np.bool_)
     held_out[draw_validation(labels, n_validation, seed)] = True
@@ -104,6 +107,7 @@ def load_source(
         train=_take(records, np.flatnonzero(~held_out)),
         validation=_take(records, np.flatnonzero(held_out)),
         test=_take(records, np.arange(source.n_train, len(records))),
+        exam=source.exam,
     )
 
 

@@ -13,6 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnncli.data.boards import EXAMPLES as BOARDS
+from bnncli.data.boards import (
+    N_NEIGHBOURHOODS,
+    RolloutExam,
+    pattern_task,
+    random_neighbourhoods,
+)
+from bnncli.data.boards import PREFIX as BOARD_PREFIX
+from bnncli.data.exams import CLASSIFICATION
 from bnncli.data.files import DataFile
 from bnncli.data.readers import parse_cifar, read_idx, read_tar_members
 from bnncli.data.rules import (
@@ -30,6 +39,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from bnncli.data.exams import Exam
 
     Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
     Decode = Callable[["DataSource", Sequence[Path]], tuple[Arrays, Arrays]]
@@ -59,6 +70,7 @@ class DataSource:
     members: tuple[DataFile, ...] = ()
     folders: tuple[str, ...] = ()
     whole: bool = False
+    exam: Exam = CLASSIFICATION
 
     @property
     def embedded(self) -> bool:
@@ -133,6 +145,14 @@ def decode_rule(source: DataSource, paths: Sequence[Path]) -> tuple[Arrays, Arra
     cells = neighbourhoods(len(labels)).astype(np.uint8) * np.uint8(255)
     whole = cells.reshape(-1, *source.image_shape), labels
     return whole, whole
+
+
+def decode_board(source: DataSource, paths: Sequence[Path]) -> tuple[Arrays, Arrays]:
+    """Draw random neighbourhoods; they have no class, so that all labels are 0."""
+    del paths
+    images = random_neighbourhoods(source.channels)
+    every = images, np.zeros(len(images), np.uint8)
+    return every, every
 
 
 def _idx_bundle(
@@ -346,10 +366,33 @@ def rule_source(name: str) -> DataSource:
     )
 
 
+def board_source(name: str) -> DataSource:
+    """Describe a pattern for an automaton, such as ``board:checkerboard``; its exam is a rollout."""
+    task = pattern_task(name)
+    return DataSource(
+        name=task.name,
+        classes=tuple(f"channel {i}" for i in range(task.channels)),
+        channels=task.channels,
+        height=3,
+        width=3,
+        n_train=N_NEIGHBOURHOODS,
+        n_test=N_NEIGHBOURHOODS,
+        n_validation=N_NEIGHBOURHOODS,
+        licence="none needed (computed)",
+        citation="P. Miotti, E. Niklasson, E. Randazzo, A. Mordvintsev. Differentiable logic "
+        "cellular automata. arXiv:2506.04912, 2025",
+        decode=decode_board,
+        whole=True,
+        exam=RolloutExam(task),
+    )
+
+
 def find_source(name: str) -> DataSource:
-    """Look a data set up by name; names that begin with ``rule:`` are computed."""
+    """Look a data set up by name; names that begin with ``rule:`` or ``board:`` are computed."""
+    if name.startswith(BOARD_PREFIX):
+        return board_source(name)
     if name.startswith(PREFIX):
         return rule_source(name)
     if name not in SOURCES:
-        raise unknown_name("data set", name, [*SOURCES, *EXAMPLES])
+        raise unknown_name("data set", name, [*SOURCES, *EXAMPLES, *BOARDS])
     return SOURCES[name]

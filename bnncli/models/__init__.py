@@ -1,6 +1,6 @@
 """Architectures by name. Importing this package registers them all."""
 
-from bnncli.models import conv, gol, logic, mlp
+from bnncli.models import conv, dlca, gol, logic, mlp
 from bnncli.models.registry import (
     ARCHS,
     Arch,
@@ -16,6 +16,7 @@ __all__ = [
     "Quantization",
     "build_model",
     "conv",
+    "dlca",
     "find_arch",
     "gol",
     "logic",

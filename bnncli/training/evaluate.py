@@ -14,7 +14,11 @@ from bnncli.quantizers import soft_form
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from bnncli.data import ImageSplit
+    from bnncli.data.exams import Answers, Exam
 
 EVALUATION_BATCH = 128  # activations of a convolution stay in the cache
 
@@ -51,3 +55,15 @@ def accuracy(model: nn.Module, split: ImageSplit, *, form: str = "hard") -> floa
         raise UsageError("accuracy of an empty split; give the data set a validation share > 0")
     logits = model_logits(model, torch.from_numpy(split.images), form=form)
     return float((logits.argmax(dim=1) == torch.from_numpy(split.labels)).double().mean())
+
+
+def examine(model: nn.Module, exam: Exam, split: ImageSplit, *, form: str = "hard") -> Answers:
+    """Put a latent model in the named form to a data set's test."""
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = model_logits(
+            model, torch.from_numpy(images), form=form
+        ).numpy()
+        return values
+
+    return exam(logits, split)

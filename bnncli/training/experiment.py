@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bnncli.data.augment import parse_augment
-from bnncli.data.rules import canonical_name
+from bnncli.data.boards import canonical_name
 from bnncli.errors import BnnError, unknown_name
 from bnncli.models import find_arch
 from bnncli.norms import SHIFTS
 from bnncli.optim import find_optimizer
 from bnncli.options import with_real_numbers
-from bnncli.training import images, tables  # noqa: F401 (registers the trainers)
+from bnncli.training import images, rollouts, tables  # noqa: F401 (registers the trainers)
 from bnncli.training.building import build
 from bnncli.training.limits import check_ranges
 from bnncli.training.memory import keep_freed_memory, reset_peak

@@ -1,0 +1,241 @@
+"""Train a cellular automaton through its own steps: roll boards out, compare, go back through time.
+
+See ``book/decisions/automata.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from bnncli.data.automaton import fire_mask
+from bnncli.data.boards import task_of
+from bnncli.errors import BnnError, UsageError
+from bnncli.layers import LogicDense, set_progress
+from bnncli.layers.automaton import advance, rule_of
+from bnncli.optim import make_optimizer
+from bnncli.training.building import build
+from bnncli.training.evaluate import examine
+from bnncli.training.flips import flip_rate, weight_codes
+from bnncli.training.memory import Memory, measure_memory
+from bnncli.training.records import EpochRecord, Progress, never
+from bnncli.training.schedules import factors_at
+from bnncli.training.seeds import mix, seed_default
+from bnncli.training.trainers import trainer
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from bnncli.data import ImageData
+    from bnncli.data.exams import Answers
+    from bnncli.training.config import Settings
+    from bnncli.training.records import Reporter, ShouldStop
+
+STEPS_PER_EPOCH = 25
+SOLVED_EPOCHS = 3
+"""Epochs in a row without hard error after which training ends."""
+
+CLIP = 100.0
+SNAPSHOTS = 12
+"""How many epochs the film of a training shows."""
+
+TEST_SEED = 0
+
+
+@trainer("rollouts", "steps of a cellular automaton on boards, compared with their goal at the end")
+class RolloutTraining:
+    """Minimise sum (channel 0 after n steps - goal)² over a batch of boards (arXiv:2506.04912).
+
+    States and gates are relaxed in training, and gradients, clipped at 100, go back through all
+    steps. An epoch is 25 updates; then hard and soft forms run on boards of their own, states
+    rounded after each step. Training ends after three epochs in a row without a wrong cell.
+    """
+
+    def __init__(self, settings: Settings, data: ImageData, *, device: torch.device) -> None:
+        train = settings.train
+        self.settings, self.data, self.device = settings, data, device
+        self.task = task_of(data.name)
+        model = build(settings, data).to(device)
+        cell = getattr(model, "cell", None)
+        if not isinstance(cell, nn.Module):
+            raise UsageError(
+                f"trainer rollouts: arch {settings.model.arch} has no cell to step a board with; "
+                f"give --arch dlca"
+            )
+        self.model: nn.Module = model
+        self.cell = cell
+        self.optimizer = make_optimizer(
+            model,
+            train.optimizer,
+            lr=train.lr,
+            options=train.optimizer_options,
+            plain_optimizer=train.plain_optimizer,
+            plain_options=train.plain_options,
+            plain_lr=train.plain_lr,
+            weight_decay=train.weight_decay,
+        )
+        self.progress = Progress()
+        self.reporters: list[Reporter] = []
+        self.should_stop: ShouldStop = never
+        self.steps_per_epoch = STEPS_PER_EPOCH
+        self.total_steps = STEPS_PER_EPOCH * train.epochs
+        self.solved = 0
+        self.snapshots: dict[int, dict[str, Tensor]] = {}
+        self._film_epochs = snapshot_epochs(train.epochs)
+
+    def run(self) -> bool:
+        """Train to the end, or until ``should_stop``; tell whether the end was reached."""
+        progress = self.progress
+        while self.solved < SOLVED_EPOCHS and progress.step < self.total_steps:
+            epoch, first = divmod(progress.step, STEPS_PER_EPOCH)
+            began = time.perf_counter() - progress.seconds
+            if first == 0:
+                progress.loss_sum = torch.zeros((), dtype=torch.float64)
+                progress.codes = weight_codes(self.model)
+                if epoch in self._film_epochs:
+                    self.snapshots[epoch] = self._gate_logits()
+            for _ in range(first, STEPS_PER_EPOCH):
+                if self.should_stop():
+                    progress.seconds = time.perf_counter() - began
+                    return False
+                self.step()
+            self._finish_epoch(epoch, began)
+        return True
+
+    def step(self) -> None:
+        """Take one optimizer step on a batch of fresh boards."""
+        progress, train = self.progress, self.settings.train
+        began = time.perf_counter()
+        seed = mix(train.seed, "rollout", progress.step)
+        seed_default(seed, self.device)
+        self._set_rates()
+        loss = self.loss(np.random.default_rng(seed))
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_value_(self.model.parameters(), CLIP)
+        self.optimizer.step()
+        progress.loss_sum += loss.detach().cpu()
+        progress.step_seconds += time.perf_counter() - began
+        progress.step += 1
+        for reporter in self.reporters:
+            reporter.on_step(progress.step, STEPS_PER_EPOCH, loss.detach())
+
+    def loss(self, rng: np.random.Generator) -> Tensor:
+        """Roll a batch of boards out and give the sum of squares, per board."""
+        task = self.task
+        starts = task.starts(self.settings.train.batch_size, task.size, rng)
+        goal = self._tensor(task.goal(starts)).float()
+        states = self._tensor(starts).float()
+        rule = rule_of(self.cell)
+        for _ in range(task.steps):
+            fires = fire_mask(starts, task.fire, rng)
+            mask = None if fires is None else self._tensor(fires).unsqueeze(1)
+            states = advance(rule, states, wraps=task.wraps, fires=mask)
+        return (states[:, 0] - goal).square().sum() / len(starts)
+
+    def _tensor(self, values: NDArray[Any]) -> Tensor:
+        return torch.tensor(values, device=self.device)
+
+    def _set_rates(self) -> None:
+        train = self.settings.train
+        warmup = round(train.warmup_epochs * STEPS_PER_EPOCH)
+        lr, decay = factors_at(train.schedule, self.progress.step, self.total_steps, warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * lr
+            group["weight_decay"] = group["initial_weight_decay"] * decay
+        set_progress(self.model, self.progress.step / self.total_steps)
+
+    def _finish_epoch(self, epoch: int, began: float) -> None:
+        progress = self.progress
+        loss = float(progress.loss_sum) / STEPS_PER_EPOCH
+        if not math.isfinite(loss):
+            raise BnnError(
+                f"the loss is {loss} in epoch {epoch + 1}: training diverged; lower --lr "
+                f"({self.optimizer.param_groups[0]['lr']:g} at the end of that epoch)"
+            )
+        validation_began = time.perf_counter()
+        seed = mix(self.settings.train.seed, "validation")
+        hard, soft = (
+            float(self._examine(form, seed=seed, short=True).right.mean())
+            for form in ("hard", "soft")
+        )
+        now = time.perf_counter()
+        record = EpochRecord(
+            epoch=epoch,
+            loss=loss,
+            train_accuracy=1 - loss / self.task.size**2,
+            hard_accuracy=hard,
+            soft_accuracy=soft,
+            flip_rate=flip_rate(progress.codes, weight_codes(self.model)),
+            lr=self.optimizer.param_groups[0]["lr"],
+            seconds=now - began,
+            step_seconds=progress.step_seconds,
+            validation_seconds=now - validation_began,
+        )
+        self.solved = self.solved + 1 if hard == 1 else 0
+        is_best = hard >= progress.best_accuracy  # of equals the one trained longer
+        if is_best:
+            progress.best_accuracy, progress.best_epoch = hard, epoch
+        progress.seconds = progress.step_seconds = 0.0
+        for reporter in self.reporters:
+            reporter.on_epoch(record, is_best)
+
+    def _examine(self, form: str, *, seed: int, short: bool) -> Answers:
+        exam = self.data.exam.drawn(seed, short=short)
+        return examine(self.model, exam, self.data.validation, form=form)
+
+    def _gate_logits(self) -> dict[str, Tensor]:
+        return {
+            f"{name}.gate_logits": module.gate_logits.detach().cpu().clone()
+            for name, module in self.model.named_modules()
+            if isinstance(module, LogicDense)
+        }
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Give all that it takes to go on to the same bits, and what a film of it shows."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": vars(self.progress),
+            "solved": self.solved,
+            "snapshots": self.snapshots,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        vars(self.progress).update(state["progress"])
+        self.solved, self.snapshots = state["solved"], state["snapshots"]
+
+    def memory(self, *, peak_of: str) -> Memory:
+        """Measure what training holds, after its last step."""
+        return measure_memory(self.model, self.optimizer, peak_of=peak_of)
+
+    def test(self) -> dict[str, Any]:
+        """Run on boards of the data set's own; entries of ``result.json``."""
+        answers = examine(self.model, self.data.exam, self.data.test, form="hard")
+        right = answers.right
+        parts = {f"test_hard_{name}": float(right[r].mean()) for name, r in answers.parts.items()}
+        return {
+            "test_hard_accuracy": float(right.mean()),
+            **parts,
+            "wrong_cells": int((~right).sum()),
+            "declared_gates": sum(
+                len(module.gate_logits)
+                for module in self.model.modules()
+                if isinstance(module, LogicDense)
+            ),
+        }
+
+
+def snapshot_epochs(epochs: int) -> set[int]:
+    """Choose the epochs whose gates are kept for a film: dense at first, where most changes."""
+    spaced = np.geomspace(1, max(epochs, 2), SNAPSHOTS) - 1
+    return {int(epoch) for epoch in spaced}
