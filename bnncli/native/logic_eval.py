@@ -105,15 +105,19 @@ class LogicInterpreter:
         )
         return out
 
-    def evaluate(self, inputs: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    def evaluate(
+        self, inputs: NDArray[np.uint64], out: NDArray[np.uint64] | None = None
+    ) -> NDArray[np.uint64]:
         """Compute the counted signals from the bits of the program's inputs, 512 samples a pass.
 
         Shape: (passes, n_inputs, 8) -> (passes, n_counted, 8).
         """
         n_words = self._lib.BNN_LOGIC_WORDS
-        shape = (None, self.program.n_inputs, n_words)
-        check_array("logic network: inputs", inputs, WORD, shape)
-        out = np.empty((len(inputs), len(self.program.counted), n_words), dtype=WORD)
+        n_inputs, n_counted = self.program.n_inputs, len(self.program.counted)
+        check_array("logic network: inputs", inputs, WORD, (None, n_inputs, n_words))
+        if out is None:
+            out = np.empty((len(inputs), n_counted, n_words), dtype=WORD)
+        check_array("logic network: out", out, WORD, (len(inputs), n_counted, n_words))
         self._lib.bnn_logic_evaluate(
             self._isa,
             self._c_program,

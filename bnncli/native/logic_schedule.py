@@ -6,7 +6,7 @@ slots of a run are free again after the last level that reads one of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,11 +23,8 @@ BLOCK_PIXELS = 64
 NEVER = 255
 """No byte is above this threshold."""
 
-MIN_SPLIT = 512
-"""In levels of so many gates those that later levels read again get slots of their own."""
-
-MIN_RANGE = 64
-"""A run is cut in pieces of at least so many gates to fill free slots."""
+WINDOW = 384
+"""Gates that are sorted by truth table together: what they read and write stays in the L1 cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +41,8 @@ class InputBlocks:
 class LogicProgram:
     """What the C interpreter runs; the fields are those of ``bnn_logic_program``.
 
-    Shapes: runs (n, 3) of table, count, first slot; operands (gates, 2); ends, biases (n_groups,).
+    Shapes: runs (n, 2) of table and count; operands (gates, 3) of slots out, a and b; ends and
+    biases (n_groups,).
     """
 
     inputs: InputBlocks
@@ -61,40 +59,6 @@ class LogicProgram:
     def n_gates(self) -> int:
         """Count the gates that are computed."""
         return len(self.operands)
-
-
-class Slots:
-    """Hand out slots in ranges, the lowest that are free and long enough."""
-
-    def __init__(self) -> None:
-        self.size = 0
-        self._free: list[tuple[int, int]] = []  # begin, end; sorted, apart from each other
-
-    def take(self, count: int) -> list[tuple[int, int]]:
-        """Give ranges (begin, end) with so many slots together."""
-        taken: list[tuple[int, int]] = []
-        free: list[tuple[int, int]] = []
-        for begin, end in self._free:
-            n = min(count, end - begin)
-            if MIN_RANGE > n != count:
-                n = 0
-            taken.append((begin, begin + n))
-            free.append((begin + n, end))
-            count -= n
-        taken.append((self.size, self.size + count))
-        self.size += count
-        self._free = [(begin, end) for begin, end in free if begin < end]
-        return [(begin, end) for begin, end in taken if begin < end]
-
-    def give_back(self, ranges: list[tuple[int, int]]) -> None:
-        """Free ranges."""
-        merged: list[tuple[int, int]] = []
-        for low, high in sorted([*self._free, *ranges]):
-            if merged and merged[-1][1] == low:
-                merged[-1] = (merged[-1][0], high)
-            else:
-                merged.append((low, high))
-        self._free = merged
 
 
 def _blocks(keys: NDArray[np.int64]) -> tuple[InputBlocks, NDArray[np.int64]]:
@@ -125,77 +89,76 @@ def _blocks(keys: NDArray[np.int64]) -> tuple[InputBlocks, NDArray[np.int64]]:
     return InputBlocks(offsets.astype(np.uint32), table, used, span), slots
 
 
-@dataclass
-class _Gates:
-    """Gates by node, when each is computed, and when it is read for the last time."""
+def walk(a: list[int], b: list[int]) -> list[int]:
+    """Order gates so that neighbours share an operand wherever possible.
 
-    first: int
-    op: NDArray[np.uint8]
-    a: NDArray[np.int32]
-    b: NDArray[np.int32]
-    levels: NDArray[np.int32]
-    last_use: NDArray[np.int32]
+    From a gate go on to another one that reads its b, else its a, else to the first that is left.
+    """
+    readers: dict[int, list[int]] = {}
+    for gate, (x, y) in enumerate(zip(a, b, strict=True)):
+        readers.setdefault(x, []).append(gate)
+        readers.setdefault(y, []).append(gate)
+    done = [False] * len(a)
+    order: list[int] = []
+    for start in range(len(a)):
+        gate = start
+        while not done[gate]:
+            done[gate] = True
+            order.append(gate)
+            for left in (readers[b[gate]], readers[a[gate]]):
+                while left and done[left[-1]]:
+                    left.pop()
+                if left:
+                    gate = left[-1]
+                    break
+    return order
 
-    @classmethod
-    def of(cls, netlist: Netlist) -> _Gates:
-        a, b = (np.array(nodes, dtype=np.int32) for nodes in (netlist.a, netlist.b))
-        levels = gate_levels(netlist.first_gate, a, b)
-        last_use = np.zeros(netlist.first_gate + len(a), dtype=np.int32)
-        np.maximum.at(last_use, a, levels)
-        np.maximum.at(last_use, b, levels)
-        # Outputs are counted after the last level.
-        last_use[np.array(netlist.outputs) >> 1] = levels.max(initial=0) + 1
-        return cls(netlist.first_gate, np.array(netlist.op, np.uint8), a, b, levels, last_use)
+
+def order_gates(netlist: Netlist) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Give the order in which gates are computed and the runs (truth table, count) in it."""
+    op = np.array(netlist.op, dtype=np.int64)
+    a, b = (np.array(nodes, dtype=np.int32) for nodes in (netlist.a, netlist.b))
+    levels = gate_levels(netlist.first_gate, a, b)
+    by_level = np.argsort(levels, kind="stable")
+    starts = np.flatnonzero(np.diff(levels[by_level], prepend=0))
+    parts = []
+    for members in np.split(by_level, starts[1:]):
+        walked = members[walk(a[members].tolist(), b[members].tolist())]
+        window = np.arange(len(members)) // WINDOW
+        parts.append(walked[np.lexsort((op[walked], window))])
+    order = np.concatenate(parts)
+    # Equal neighbours run together across windows, but not across levels.
+    begin = np.flatnonzero(np.diff(op[order], prepend=0) | np.diff(levels[order], prepend=0))
+    return order, np.stack([op[order][begin], np.diff(begin, append=len(order))], axis=1)
 
 
-@dataclass
-class _Scheduler:
-    """Give slots to one level after the other."""
+def allocate(
+    netlist: Netlist, order: list[int], slot: list[int]
+) -> tuple[list[tuple[int, int, int]], int]:
+    """Give each gate a slot: the one that became free last, which is nearest to the processor.
 
-    gates: _Gates
-    slot: NDArray[np.int64]
-    slots: Slots = field(default_factory=Slots)
-    expiring: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
-    runs: list[NDArray[np.int64]] = field(default_factory=list)
-    order: list[NDArray[np.int64]] = field(default_factory=list)
-
-    def reserve(self, count: int, until: int) -> list[tuple[int, int]]:
-        """Take slots until after a level."""
-        ranges = self.slots.take(count)
-        self.expiring.setdefault(until, []).extend(ranges)
-        return ranges
-
-    def run(self) -> None:
-        """Go through all levels."""
-        by_level = np.argsort(self.gates.levels, kind="stable")
-        starts = np.flatnonzero(np.diff(self.gates.levels[by_level], prepend=0))
-        for level, members in enumerate(np.split(by_level, starts[1:]), 1):
-            self._level(level, members)
-            self.slots.give_back(self.expiring.pop(level, []))
-
-    def _level(self, level: int, members: NDArray[np.int64]) -> None:
-        last_use = self.gates.last_use[self.gates.first + members]
-        later = last_use > level + 1
-        if len(members) < MIN_SPLIT or later.all() or not later.any():
-            self._block(members, int(last_use.max()))
-            return
-        self._block(members[~later], level + 1)
-        self._block(members[later], int(last_use.max()))
-
-    def _block(self, members: NDArray[np.int64], until: int) -> None:
-        a, b = (self.slot[nodes[members]] for nodes in (self.gates.a, self.gates.b))
-        op = self.gates.op[members]
-        # Neighbours of a run read near each other.
-        order = np.lexsort((np.minimum(a, b), op))
-        members, op = members[order], op[order]
-        ranges = self.reserve(len(members), until)
-        at = np.concatenate([np.arange(*slots) for slots in ranges])
-        self.slot[self.gates.first + members] = at
-        cut = (np.diff(op, prepend=0) != 0) | (np.diff(at, prepend=-1) != 1)
-        starts = np.flatnonzero(cut)
-        lengths = np.diff(starts, append=len(op))
-        self.runs.append(np.stack([op[starts], lengths, at[starts]], axis=1))
-        self.order.append(members)
+    ``slot`` holds the slots of the inputs and is filled. A slot is free once the last gate that
+    reads it is computed, and for the output of this very gate. Gives (out, a, b) of each gate in
+    order and the number of slots.
+    """
+    reads = [0] * len(slot)
+    for node in (*netlist.a, *netlist.b, *(literal >> 1 for literal in netlist.outputs)):
+        reads[node] += 1
+    size = 1 + max(slot, default=0)
+    free: list[int] = []
+    operands = []
+    for gate in order:
+        a, b = netlist.a[gate], netlist.b[gate]
+        for node in (a, b):
+            reads[node] -= 1
+            if not reads[node]:
+                free.append(slot[node])
+        if not free:
+            free.append(size)
+            size += 1
+        slot[netlist.first_gate + gate] = out = free.pop()
+        operands.append((out, slot[a], slot[b]))
+    return operands, size
 
 
 def _counted(
@@ -224,27 +187,25 @@ def schedule(network: LogicNetwork) -> LogicProgram:
     """Make the program of a gate network."""
     keys, inputs = _number_inputs(network)
     netlist = polarize(simplify(network, inputs))
-    gates = _Gates.of(netlist)
-    read = np.flatnonzero(gates.last_use[1 : gates.first])
+    nodes = np.concatenate([netlist.a, netlist.b, np.array(netlist.outputs) >> 1])
+    nodes = np.unique(nodes.astype(np.int64))
+    read = nodes[(nodes > 0) & (nodes < netlist.first_gate)] - 1
     blocks, input_slots = _blocks(keys[read])
-    slot = np.zeros(len(gates.last_use), dtype=np.int64)
+    slot = np.zeros(netlist.first_gate + len(netlist.op), dtype=np.int64)
     slot[1 + read] = input_slots
-    scheduler = _Scheduler(gates, slot)
-    if len(read):
-        scheduler.reserve(len(read), int(gates.last_use[1 + read].max()))
-    if len(gates.op):
-        scheduler.run()
-    order = np.concatenate([np.empty(0, np.int64), *scheduler.order])
-    operands = np.stack([slot[gates.a[order]], slot[gates.b[order]]], axis=1)
+    order, runs = order_gates(netlist)
+    slots = slot.tolist()
+    operands, n_slots = allocate(netlist, order.tolist(), slots)
+    slot = np.array(slots)
     ends, counted, biases = _counted(network, np.array(netlist.outputs), slot)
     return LogicProgram(
         inputs=blocks,
         n_inputs=len(read),
-        runs=np.concatenate([np.empty((0, 3), np.int64), *scheduler.runs]).astype(np.uint32),
-        operands=operands.astype(np.uint32),
+        runs=runs.astype(np.uint32),
+        operands=np.array(operands, dtype=np.uint32).reshape(-1, 3),
         ends=ends,
         counted=counted,
         biases=biases,
         n_planes=max(1, int(np.diff(ends, prepend=np.uint32(0)).max()).bit_length()),
-        n_slots=max(1, scheduler.slots.size),
+        n_slots=n_slots,
     )

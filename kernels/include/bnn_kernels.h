@@ -145,10 +145,9 @@ int bnn_table_errors(const bnn_table *table, const float *logits, uint64_t *erro
 #define BNN_LOGIC_WORDS 8
 #define BNN_LOGIC_PLANES 25 /* bits of the largest count, 2^24 */
 
-/* Gates with one truth table, bit a + 2b: 0x8, 0x2, 0xe, 0x6 or the complement of one of them.
- * They write to consecutive slots, none of which the run reads. */
+/* Consecutive gates with one truth table, bit a + 2b: 0x8, 0x2, 0xe, 0x6 or the complement. */
 typedef struct {
-    uint32_t table, count, slot;
+    uint32_t table, count;
 } bnn_logic_run;
 
 typedef struct {
@@ -159,7 +158,8 @@ typedef struct {
     const uint8_t *thresholds;
     const uint64_t *used;
     size_t span;
-    /* Gates: slots a, b of each, run after run, in the one of the arrays that is not NULL. */
+    /* Gates, run after run: the slots out, a, b of each, in the one of the arrays that is not
+     * NULL. They are computed in this order, and out may be a or b. */
     size_t runs;
     const bnn_logic_run *run;
     const uint16_t *narrow;

@@ -29,18 +29,19 @@ BNN_INLINE uint64_t gate_ref(uint32_t table, uint64_t a, uint64_t b) {
     return out;
 }
 
+BNN_INLINE size_t slot_at(const bnn_logic_program *program, size_t i) {
+    return BNN_LOGIC_WORDS * (program->narrow ? program->narrow[i] : (size_t)program->wide[i]);
+}
+
 void bnn_logic_gates_ref(const bnn_logic_program *program, uint64_t *values) {
-    size_t operand = 0;
-    for (size_t r = 0; r < program->runs; r++) {
-        const bnn_logic_run *run = program->run + r;
-        for (size_t i = 0; i < run->count; i++, operand += 2) {
-            size_t a = program->narrow ? program->narrow[operand] : program->wide[operand];
-            size_t b = program->narrow ? program->narrow[operand + 1] : program->wide[operand + 1];
+    for (size_t r = 0, i = 0; r < program->runs; r++)
+        for (size_t end = i + 3 * (size_t)program->run[r].count; i < end; i += 3) {
+            uint64_t *out = values + slot_at(program, i);
+            const uint64_t *a = values + slot_at(program, i + 1);
+            const uint64_t *b = values + slot_at(program, i + 2);
             for (size_t w = 0; w < BNN_LOGIC_WORDS; w++)
-                values[(run->slot + i) * BNN_LOGIC_WORDS + w] = gate_ref(
-                    run->table, values[a * BNN_LOGIC_WORDS + w], values[b * BNN_LOGIC_WORDS + w]);
+                out[w] = gate_ref(program->run[r].table, a[w], b[w]);
         }
-    }
 }
 
 void bnn_logic_sum_ref(const bnn_logic_program *program, const uint64_t *values, size_t n,

@@ -71,9 +71,10 @@ TARGET void NAME(bnn_logic_pack)(const bnn_logic_program *program, const uint8_t
 
 #define GATES(TABLE, EXPRESSION)                                                     \
     case TABLE:                                                                      \
-        for (size_t i = 0; i < count; i++, operands += 2, out += COLUMNS) {          \
-            const V *a = (const V *)(values + (size_t)operands[0] * BNN_LOGIC_WORDS); \
-            const V *b = (const V *)(values + (size_t)operands[1] * BNN_LOGIC_WORDS); \
+        for (; operands < end; operands += 3) {                                      \
+            V *out = (V *)(values + (size_t)operands[0] * BNN_LOGIC_WORDS);           \
+            const V *a = (const V *)(values + (size_t)operands[1] * BNN_LOGIC_WORDS); \
+            const V *b = (const V *)(values + (size_t)operands[2] * BNN_LOGIC_WORDS); \
             for (int c = 0; c < COLUMNS; c++) out[c] = EXPRESSION;                   \
         }                                                                            \
         break;
@@ -81,8 +82,7 @@ TARGET void NAME(bnn_logic_pack)(const bnn_logic_program *program, const uint8_t
 #define RUN_GATES(STEM, INDEX)                                                            \
     TARGET static const INDEX *NAME(STEM)(const bnn_logic_run *run, const INDEX *operands, \
                                           uint64_t *values) {                             \
-        V *out = (V *)(values + (size_t)run->slot * BNN_LOGIC_WORDS);                     \
-        size_t count = run->count;                                                        \
+        const INDEX *end = operands + 3 * (size_t)run->count;                             \
         switch (run->table) {                                                             \
             GATES(0x8, a[c] & b[c])                                                       \
             GATES(0x2, a[c] & ~b[c])                                                      \
