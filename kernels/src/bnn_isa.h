@@ -82,6 +82,7 @@ struct bnn_isa {
     void (*logic_gates)(const bnn_logic_program *program, uint64_t *values);
     void (*logic_sum)(const bnn_logic_program *program, const uint64_t *values, size_t n,
                       int32_t *counts);
+    uint64_t (*logic_spin)(size_t operations);
 };
 
 #define BNN_DECLARE(SUFFIX)                                                               \
@@ -94,7 +95,8 @@ struct bnn_isa {
                                  size_t n, size_t stride, uint64_t *values);              \
     void bnn_logic_gates_##SUFFIX(const bnn_logic_program *program, uint64_t *values);    \
     void bnn_logic_sum_##SUFFIX(const bnn_logic_program *program, const uint64_t *values, \
-                                size_t n, int32_t *counts);
+                                size_t n, int32_t *counts);                               \
+    uint64_t bnn_logic_spin_##SUFFIX(size_t operations);
 
 BNN_DECLARE(ref)
 BNN_DECLARE(scalar)

@@ -13,7 +13,7 @@
         #SUFFIX, &logic_##SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX,             \
             bnn_xor_threshold_##SUFFIX, bnn_sign_dot_##SUFFIX, SIGN_ROWS,                    \
             bnn_table_step_##SUFFIX, bnn_logic_pack_##SUFFIX, bnn_logic_gates_##SUFFIX,      \
-            bnn_logic_sum_##SUFFIX                                                           \
+            bnn_logic_sum_##SUFFIX, bnn_logic_spin_##SUFFIX                                  \
     }
 
 static const bnn_logic_isa logic_ref = BNN_LOGIC_TABLE(ref);

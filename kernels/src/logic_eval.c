@@ -55,6 +55,8 @@ void bnn_logic_sum_ref(const bnn_logic_program *program, const uint64_t *values,
         }
 }
 
+uint64_t bnn_logic_spin_ref(size_t operations) { return bnn_logic_spin_scalar(operations); }
+
 /* -- 64 comparisons of bytes ------------------------------------------------------------------ */
 
 BNN_INLINE uint64_t above_scalar(const uint8_t *pixels, const uint8_t *thresholds) {
@@ -87,12 +89,19 @@ BNN_AVX512 BNN_INLINE uint64_t above_avx512(const uint8_t *pixels, const uint8_t
 }
 #endif
 
+#if defined(__GNUC__)
+#define KEEP(REGISTER, X) __asm__ volatile("" : REGISTER(X))
+#else
+#define KEEP(REGISTER, X)
+#endif
+
 /* -- one body for each instruction set ---------------------------------------------------------- */
 
 #define BNN_LANES_NAME(STEM) STEM##_scalar
 #define BNN_LANES_TARGET
 #define BNN_LANES_BYTES 8
 #define BNN_LANES_ABOVE above_scalar
+#define BNN_LANES_KEEP(X) KEEP("+r", X)
 #include "logic_eval_lanes.h"
 
 #if BNN_X86
@@ -100,12 +109,18 @@ BNN_AVX512 BNN_INLINE uint64_t above_avx512(const uint8_t *pixels, const uint8_t
 #define BNN_LANES_TARGET BNN_AVX2
 #define BNN_LANES_BYTES 32
 #define BNN_LANES_ABOVE above_avx2
+#define BNN_LANES_KEEP(X) KEEP("+x", X)
 #include "logic_eval_lanes.h"
 
 #define BNN_LANES_NAME(STEM) STEM##_avx512
 #define BNN_LANES_TARGET BNN_AVX512
 #define BNN_LANES_BYTES 64
 #define BNN_LANES_ABOVE above_avx512
+#define BNN_LANES_KEEP(X) KEEP("+v", X)
+#define THREE(A, B, C, TABLE) \
+    ((V)_mm512_ternarylogic_epi64((__m512i)(A), (__m512i)(B), (__m512i)(C), TABLE))
+#define BNN_LANES_ODD(A, B, C) THREE(A, B, C, 0x96)
+#define BNN_LANES_MAJORITY(A, B, C) THREE(A, B, C, 0xe8)
 #include "logic_eval_lanes.h"
 #endif
 
@@ -114,6 +129,7 @@ BNN_AVX512 BNN_INLINE uint64_t above_avx512(const uint8_t *pixels, const uint8_t
 #define BNN_LANES_TARGET
 #define BNN_LANES_BYTES 16
 #define BNN_LANES_ABOVE above_scalar
+#define BNN_LANES_KEEP(X) KEEP("+w", X)
 #include "logic_eval_lanes.h"
 #endif
 
@@ -142,3 +158,5 @@ void bnn_logic_evaluate(const bnn_isa *isa, const bnn_logic_program *program,
             memcpy(outputs, values + program->counted[i] * row, row * sizeof *values);
     }
 }
+
+uint64_t bnn_logic_spin(const bnn_isa *isa, size_t operations) { return isa->logic_spin(operations); }

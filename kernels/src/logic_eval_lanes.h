@@ -5,10 +5,17 @@
  *   BNN_LANES_BYTES       bytes of a vector
  *   BNN_LANES_ABOVE       uint64_t (const uint8_t *pixels, const uint8_t *thresholds): bit i is
  *                         pixels[i] > thresholds[i], i < 64
+ *   BNN_LANES_KEEP(vector)  stops the compiler from looking through a vector in a register
+ *   BNN_LANES_ODD, BNN_LANES_MAJORITY  of three vectors, where the instruction set has them
  *
  * The body is text and not a function for all, because a vector type gets the registers of the
  * function in which it is written.
  */
+
+#ifndef BNN_LANES_ODD
+#define BNN_LANES_ODD(A, B, C) ((A) ^ (B) ^ (C))
+#define BNN_LANES_MAJORITY(A, B, C) (((A) & (B)) | (((A) | (B)) & (C)))
+#endif
 
 #define NAME BNN_LANES_NAME
 #define TARGET BNN_LANES_TARGET
@@ -39,31 +46,36 @@ TARGET static void NAME(transpose)(uint64_t (*rows)[BNN_LOGIC_WORDS]) {
         }
 }
 
-TARGET static void NAME(threshold)(const uint8_t *images, size_t n, size_t stride, size_t span,
-                                   const uint8_t *thresholds,
-                                   uint64_t (*rows)[BNN_LOGIC_WORDS]) {
+/* Blocks first .. first + count - 1 of the inputs, image by image. */
+TARGET static void NAME(threshold)(const bnn_logic_program *program, size_t first, size_t count,
+                                   const uint8_t *images, size_t n, size_t stride,
+                                   uint64_t (*rows)[64][BNN_LOGIC_WORDS]) {
     uint8_t padded[64] = {0};
-    if (n < BNN_LOGIC_SAMPLES) memset(rows, 0, 64 * sizeof *rows);
-    for (size_t i = 0; i < n; i++) {
-        const uint8_t *pixels = images + i * stride;
-        if (span < 64) pixels = memcpy(padded, pixels, span);
-        rows[i % 64][i / 64] = BNN_LANES_ABOVE(pixels, thresholds);
-    }
+    if (n < BNN_LOGIC_SAMPLES) memset(rows, 0, count * sizeof *rows);
+    for (size_t i = 0; i < n; i++, images += stride)
+        for (size_t b = 0; b < count; b++) {
+            const uint8_t *pixels = images + program->offsets[first + b];
+            if (program->span < 64) pixels = memcpy(padded, pixels, program->span);
+            rows[b][i % 64][i / 64] =
+                BNN_LANES_ABOVE(pixels, program->thresholds + 64 * (first + b));
+        }
 }
 
 TARGET void NAME(bnn_logic_pack)(const bnn_logic_program *program, const uint8_t *images, size_t n,
                                  size_t stride, uint64_t *values) {
-    uint64_t rows[64][BNN_LOGIC_WORDS];
-    for (size_t block = 0; block < program->blocks; block++) {
-        NAME(threshold)(images + program->offsets[block], n, stride, program->span,
-                        program->thresholds + 64 * block, rows);
-        NAME(transpose)(rows);
-        uint64_t used = program->used[block];
-        for (int i = 0; i < 64; i++)
-            if (used >> i & 1) {
-                memcpy(values, rows[i], sizeof rows[i]);
-                values += BNN_LOGIC_WORDS;
-            }
+    uint64_t rows[8][64][BNN_LOGIC_WORDS];
+    for (size_t first = 0; first < program->blocks; first += 8) {
+        size_t count = bnn_min(8, program->blocks - first);
+        NAME(threshold)(program, first, count, images, n, stride, rows);
+        for (size_t b = 0; b < count; b++) {
+            NAME(transpose)(rows[b]);
+            uint64_t used = program->used[first + b];
+            for (int i = 0; i < 64; i++)
+                if (used >> i & 1) {
+                    memcpy(values, rows[b][i], sizeof rows[b][i]);
+                    values += BNN_LOGIC_WORDS;
+                }
+        }
     }
 }
 
@@ -112,12 +124,11 @@ TARGET void NAME(bnn_logic_gates)(const bnn_logic_program *program, uint64_t *va
 /* -- counting ------------------------------------------------------------------------------- */
 
 /* Adds a, b and c: `low` gets the sum, `high` the carry; low may be one of the terms. */
-#define FULL_ADD(HIGH, LOW, A, B, C)                                   \
-    do {                                                               \
-        V first_ = (A), second_ = (B), third_ = (C);                   \
-        V odd_ = first_ ^ second_;                                     \
-        HIGH = (first_ & second_) | (odd_ & third_);                   \
-        LOW = odd_ ^ third_;                                           \
+#define FULL_ADD(HIGH, LOW, A, B, C)                       \
+    do {                                                   \
+        V first_ = (A), second_ = (B), third_ = (C);       \
+        HIGH = BNN_LANES_MAJORITY(first_, second_, third_); \
+        LOW = BNN_LANES_ODD(first_, second_, third_);      \
     } while (0)
 
 /* Counts signals into planes of 8 words, lowest bit first, by carry-save adders over 16 signals
@@ -160,32 +171,60 @@ TARGET static void NAME(count_column)(const uint64_t *values, const uint32_t *sl
     for (int p = 0; p < n_planes; p++) *(V *)(planes + p * BNN_LOGIC_WORDS) = high[p];
 }
 
+/* Row i of the transposed planes holds the counts of sample i, BITS each: adds the biases. */
+#define WRITE_COUNTS(TYPE, HERE)                                          \
+    for (size_t i = 0; i < n; i++, counts += groups) {                    \
+        TYPE fields[8 / sizeof(TYPE)];                                    \
+        memcpy(fields, &rows[i % 64][i / 64], sizeof fields);             \
+        for (size_t g = 0; g < (HERE); g++) counts[g] = biases[g] + (int32_t)fields[g]; \
+    }
+
+TARGET static void NAME(write_counts)(uint64_t (*rows)[BNN_LOGIC_WORDS], int bits, size_t here,
+                                      size_t n, const int32_t *biases, size_t groups,
+                                      int32_t *counts) {
+    if (bits == 32)
+        WRITE_COUNTS(uint32_t, here)
+    else if (here == 4)
+        WRITE_COUNTS(uint16_t, 4)
+    else
+        WRITE_COUNTS(uint16_t, here)
+}
+
 TARGET void NAME(bnn_logic_sum)(const bnn_logic_program *program, const uint64_t *values, size_t n,
                                 int32_t *counts) {
     uint64_t rows[64][BNN_LOGIC_WORDS];
-    size_t first = 0;
-    const int bits = program->planes <= 16 ? 16 : 32, together = 64 / bits;
-    for (size_t group = 0; group < program->groups; group += (size_t)together) {
-        int here = (int)bnn_min((size_t)together, program->groups - group);
+    const int bits = program->planes <= 16 ? 16 : 32;
+    const size_t together = 64 / (size_t)bits;
+    for (size_t group = 0, first = 0; group < program->groups; group += together) {
+        size_t here = bnn_min(together, program->groups - group);
         memset(rows, 0, sizeof rows);
-        for (int g = 0; g < here; g++) {
-            size_t end = program->ends[group + (size_t)g];
-            for (int c = 0; c < COLUMNS; c++)
-                NAME(count_column)(values + c * BNN_LANES_BYTES / 8, program->counted + first,
-                                   end - first, rows[g * bits] + c * BNN_LANES_BYTES / 8,
+        for (size_t g = 0; g < here; g++) {
+            uint64_t *planes = rows[g * (size_t)bits];
+            size_t end = program->ends[group + g];
+            for (size_t c = 0; c < BNN_LOGIC_WORDS; c += BNN_LANES_BYTES / 8)
+                NAME(count_column)(values + c, program->counted + first, end - first, planes + c,
                                    program->planes);
             first = end;
         }
-        /* Now row i holds the counts of sample i, `bits` bits each. */
         NAME(transpose)(rows);
-        for (int g = 0; g < here; g++) {
-            int32_t bias = program->biases[group + (size_t)g];
-            int32_t *out = counts + group + (size_t)g;
-            for (size_t i = 0; i < n; i++)
-                out[i * program->groups] =
-                    bias + (int32_t)(rows[i % 64][i / 64] >> g * bits & ((1u << (bits - 1)) * 2u - 1));
-        }
+        NAME(write_counts)(rows, bits, here, n, program->biases + group, program->groups,
+                           counts + group);
     }
+}
+
+#undef WRITE_COUNTS
+/* -- the limit -------------------------------------------------------------------------------- */
+
+TARGET uint64_t NAME(bnn_logic_spin)(size_t operations) {
+    V zero = {0}, x[8] = {zero, zero, zero, zero, zero, zero, zero, zero};
+    for (size_t i = 0; i < operations * COLUMNS; i += 8)
+        BNN_UNROLL for (int k = 0; k < 8; k++) {
+            x[k] ^= x[(k + 1) % 8];
+            BNN_LANES_KEEP(x[k]);
+        }
+    uint64_t first;
+    memcpy(&first, x, sizeof first);
+    return first;
 }
 
 #undef FULL_ADD
@@ -199,3 +238,6 @@ TARGET void NAME(bnn_logic_sum)(const bnn_logic_program *program, const uint64_t
 #undef BNN_LANES_TARGET
 #undef BNN_LANES_BYTES
 #undef BNN_LANES_ABOVE
+#undef BNN_LANES_KEEP
+#undef BNN_LANES_ODD
+#undef BNN_LANES_MAJORITY
