@@ -35,12 +35,14 @@ class Work:
     """What one call does, whoever does it; a rate is shown for each that is not zero.
 
     An operation is a multiplication or an addition: a product of (m, k) and (k, n) is 2 m n k.
+    A gate is evaluated once for each image, whatever it is simplified to.
     """
 
     operations: int = 0
     bytes: int = 0
     images: int = 0
     steps: int = 0
+    gates: int = 0
 
 
 @dataclass(frozen=True)
@@ -188,11 +190,15 @@ def check_outputs(case: str, contest: Contest) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """A named amount of work; ``build`` makes its operands and contenders when its turn comes."""
+    """A named amount of work; ``build`` makes its operands and contenders when its turn comes.
+
+    ``prepare`` comes before and is not part of the seconds that the case may take.
+    """
 
     name: str
     work: Work
     build: Callable[[], Contest]
+    prepare: Callable[[], object] | None = None
 
     def measure(self, seconds: float, clock: Clock = time.perf_counter) -> CaseResult:
         """Build the contest, check its contenders, then time them, all within ``seconds``."""
@@ -221,6 +227,7 @@ class Observation:
 
     name: str
     take: Callable[[], Mapping[str, float | str]]
+    prepare: Callable[[], object] | None = None
 
     def measure(self, seconds: float, clock: Clock = time.perf_counter) -> CaseResult:
         """Take the facts; they need the time that they need."""

@@ -29,6 +29,7 @@ RATES = {
     "bytes": "bytes_per_second",
     "images": "images_per_second",
     "steps": "steps_per_second",
+    "gates": "gates_per_second",
 }
 """Fields of :class:`Work` and the names of their rates."""
 
@@ -149,6 +150,10 @@ def run_suite(
         results = []
         for index, case in enumerate(chosen):
             progress(index, len(chosen), case.name)
+            if case.prepare:
+                began = clock()
+                case.prepare()
+                deadline += clock() - began
             share = max(0.0, deadline - clock()) / (len(chosen) - index)
             results.append(case.measure(share, clock))
     return Report(

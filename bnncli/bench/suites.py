@@ -52,6 +52,13 @@ _ALL = (
         threads=None,
         seconds=60.0,
     ),
+    Suite(
+        name="logic",
+        summary="Time gate networks against one compiled C function with a variable a gate.",
+        module="bnncli.bench.logic_inference",
+        threads=1,
+        seconds=60.0,
+    ),
 )
 SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 

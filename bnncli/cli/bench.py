@@ -169,6 +169,7 @@ RATE_COLUMNS = (
     ("GB/s", "bytes_per_second", 1e9),
     ("images/s", "images_per_second", 1),
     ("steps/s", "steps_per_second", 1),
+    ("Ggate/s", "gates_per_second", 1e9),
 )
 """Title, name and unit of each rate."""
 

@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnncli.bits import WORD
-from bnncli.native.logic_schedule import schedule
+from bnncli.native.logic_schedule import MAX_NARROW, schedule
 from bnncli.packed.backend import check_array
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnncli.packed.logic import LogicNetwork
-
-MAX_NARROW = 2**16
-"""Slots that 16 bits can number."""
 
 _HUGE_PAGE = 2**21
 
@@ -127,3 +124,7 @@ class LogicInterpreter:
             self._ffi.from_buffer("uint64_t[]", out, require_writable=True),
         )
         return out
+
+    def spin(self, operations: int) -> None:
+        """Do two-input operations on 512 bits in registers alone: the limit of the processor."""
+        self._lib.bnn_logic_spin(self._isa, operations)

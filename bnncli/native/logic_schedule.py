@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnncli.bits import unpack_bits
 from bnncli.native.logic_plan import Netlist, polarize, simplify
 from bnncli.packed.logic import gate_levels
 
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 BLOCK_PIXELS = 64
 NEVER = 255
 """No byte is above this threshold."""
+
+MAX_NARROW = 2**16
+"""Slots that 16 bits can number."""
 
 WINDOW = 384
 """Gates that are sorted by truth table together: what they read and write stays in the L1 cache."""
@@ -35,6 +39,11 @@ class InputBlocks:
     thresholds: NDArray[np.uint8]
     used: NDArray[np.uint64]
     span: int
+
+    def comparisons(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
+        """Give the pixel and the threshold of each slot, in order."""
+        block, position = np.nonzero(unpack_bits(self.used[:, None], BLOCK_PIXELS))
+        return self.offsets[block].astype(np.int64) + position, self.thresholds[block, position]
 
 
 @dataclass(frozen=True, eq=False)

@@ -182,4 +182,8 @@ void bnn_logic_evaluate(const bnn_isa *isa, const bnn_logic_program *program,
                         const uint64_t *inputs, size_t passes, uint64_t *values,
                         uint64_t *outputs);
 
+/* So many two-input operations on 512 bits in registers alone: the limit of the processor. What it
+ * gives means nothing. */
+uint64_t bnn_logic_spin(const bnn_isa *isa, size_t operations);
+
 #endif
