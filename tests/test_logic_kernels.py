@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bnncli.bench import harness, logic_training
 from bnncli.errors import BnnError
 from bnncli.native import available_isas
 from bnncli.native.logic_layers import CLogic, NumpyLogic, check_wires
@@ -138,3 +139,11 @@ def test_wires_are_checked_once_by_their_maker():
             check_wires("wiring", wrong, 5)
     with pytest.raises(BnnError, match="int64"):
         check_wires("wiring", np.array([0]), 5)
+
+
+def test_every_contender_of_the_bench_computes_the_same_step():
+    for name in ("softmax", "iwp"):
+        contest = logic_training._contest(name, (9, 20, 30), 17)
+        harness.check_outputs("law", contest)
+        assert (logic_training.STACK in contest.contenders) == (name == "softmax")
+    assert logic_training.least_bytes((9, 20, 30), 1) == 4 * (6 * 20 + 10 * 30)

@@ -59,6 +59,13 @@ _ALL = (
         threads=1,
         seconds=60.0,
     ),
+    Suite(
+        name="logic-training",
+        summary="Time steps through gate layers: the kernels, torch, and sixteen gates at once.",
+        module="bnncli.bench.logic_training",
+        threads=1,
+        seconds=60.0,
+    ),
 )
 SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 
