@@ -72,7 +72,7 @@ def book(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the kernels and packed models against torch on this machine."""
     install(session)
-    for suite in ("kernels", "models", "training"):
+    for suite in ("kernels", "models", "training", "logic"):
         session.run("bnn", "bench", suite, env=environment())
 
 

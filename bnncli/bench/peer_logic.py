@@ -163,6 +163,6 @@ def _build(source: str, compiler: str) -> ctypes.CDLL:
         if result.returncode:
             raise BnnError(
                 f"{compiler} cannot compile the network for comparison: "
-                f"{result.stderr.strip().splitlines()[-1:]}; set CC to a working C compiler"
+                f"{' '.join(result.stderr.split())[:200]}; set CC to a working C compiler"
             )
         return ctypes.CDLL(str(library))
