@@ -66,6 +66,13 @@ _ALL = (
         threads=1,
         seconds=60.0,
     ),
+    Suite(
+        name="rules",
+        summary="Train gates on rules of cellular automata: how many seeds end without error.",
+        module="bnncli.bench.rules",
+        threads=1,
+        seconds=300.0,
+    ),
 )
 SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 
