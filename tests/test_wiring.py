@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnncli.errors import UsageError
-from bnncli.layers import WIRINGS, draw_candidates, draw_wires
+from bnncli.layers import WIRINGS, draw_candidates, draw_local_candidates, draw_wires
 from bnncli.layers.logic_conv import draw_leaves
 
 ANY_SIZE = sorted(set(WIRINGS) - {"tree", "unique"})
@@ -130,3 +130,23 @@ def test_leaves_stay_in_few_channels_and_do_not_repeat_without_need() -> None:
         assert len(set((row // 9).tolist())) <= 2
     crowded = draw_leaves(1, 4, 2, 3, 2, np.random.default_rng(0))
     assert all(np.array_equal(np.bincount(row, minlength=4), [2] * 4) for row in crowded)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 3), st.integers(3, 9), st.integers(3, 9), st.integers(1, 3), st.data())
+def test_local_candidates_lie_in_one_window(planes, height, width, radius, data) -> None:
+    side = 2 * radius + 1
+    n_bits = planes * min(side, height) * min(side, width)
+    k = data.draw(st.integers(1, n_bits))
+    drawn = draw_local_candidates((planes, height, width), 7, k, radius, np.random.default_rng(0))
+    assert drawn.shape == (2, 7, k)
+    _, row, column = np.unravel_index(drawn, (planes, height, width))
+    for gate in range(7):
+        assert np.ptp(row[:, gate]) < side
+        assert np.ptp(column[:, gate]) < side
+    assert all(len(set(r)) == k for r in drawn.reshape(-1, k).tolist())
+
+
+def test_windows_too_small_for_the_candidates_are_refused() -> None:
+    with pytest.raises(UsageError, match="1 to 9 candidates"):
+        draw_local_candidates((1, 8, 8), 7, 10, 1, np.random.default_rng(0))

@@ -15,7 +15,13 @@ from bnncli.layers.logic_conv import Features, LogicConv2d, OrPool2d, Planes
 from bnncli.layers.parametrization import INITS, PARAMETRIZATIONS
 from bnncli.layers.pixels import PIXEL_SCALINGS, Pixels
 from bnncli.layers.quant import QuantConv2d, QuantLayer, QuantLinear
-from bnncli.layers.wiring import WIRINGS, Wires, draw_candidates, draw_wires
+from bnncli.layers.wiring import (
+    WIRINGS,
+    Wires,
+    draw_candidates,
+    draw_local_candidates,
+    draw_wires,
+)
 
 __all__ = [
     "INITS",
@@ -41,6 +47,7 @@ __all__ = [
     "Thermometer",
     "Wires",
     "draw_candidates",
+    "draw_local_candidates",
     "draw_wires",
     "set_progress",
 ]

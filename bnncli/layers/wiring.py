@@ -213,3 +213,39 @@ def draw_candidates(
         lap = rng.permutation(in_features)[: per_lap * n_candidates].reshape(per_lap, n_candidates)
         rows[start : start + per_lap] = lap[: n_slots - start]
     return rows.reshape(2, out_features, n_candidates)
+
+
+def draw_local_candidates(
+    image: tuple[int, int, int],
+    out_features: int,
+    n_candidates: int,
+    radius: int,
+    rng: np.random.Generator,
+) -> NDArray[np.int32]:
+    """Draw the candidates of gates that look at one place of an image each.
+
+    A gate has a random centre; its candidates are different bits of the window of
+    (2 radius + 1)² positions around it, in any of the planes. Windows at the border are moved
+    inside. ``image`` is (planes, height, width); signals count through it in that order.
+
+    Shape: (2, out_features, n_candidates) int32.
+    """
+    planes, height, width = image
+    sides = [min(2 * radius + 1, size) for size in (height, width)]
+    n_bits = planes * sides[0] * sides[1]
+    if radius < 1 or not 1 <= n_candidates <= n_bits:
+        raise UsageError(
+            f"candidates={n_candidates} with radius={radius}: expected a radius of at least 1 and "
+            f"1 to {n_bits} candidates, the bits of a window"
+        )
+    corners = [
+        np.clip(rng.integers(0, size, out_features) - radius, 0, size - side)
+        for size, side in zip((height, width), sides, strict=True)
+    ]
+    # The ranks of random numbers are a permutation for each gate input.
+    keys = rng.random((2, out_features, n_bits), dtype=np.float32)
+    places = np.argpartition(keys, n_candidates - 1, axis=2)[..., :n_candidates]
+    plane, row, column = np.unravel_index(places, (planes, *sides))
+    row = row + corners[0][:, None]
+    column = column + corners[1][:, None]
+    return ((plane * height + row) * width + column).astype(np.int32)

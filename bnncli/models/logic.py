@@ -20,6 +20,7 @@ from bnncli.layers import (
     Planes,
     Thermometer,
     draw_candidates,
+    draw_local_candidates,
     draw_wires,
 )
 from bnncli.models.registry import Layers, Quantization, register
@@ -46,7 +47,8 @@ def refuse_quantizers(arch: str, quantization: Quantization) -> None:
 class GateStack:
     """List layers of gates one after another, each wired in its own way.
 
-    The wirings are drawn from torch's default generator, so that a run's seed decides them.
+    The wirings are drawn from torch's default generator, so that a run's seed decides them. With a
+    ``radius`` the candidates of the first layer's gates lie in a window of the ``image``.
     """
 
     width: int
@@ -60,6 +62,8 @@ class GateStack:
     bound: float = 0.0
     candidates: int = 0
     selection: str = "soft"
+    image: tuple[int, int, int] | None = None
+    radius: int = 0
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng(int(torch.randint(2**62, ())))
@@ -90,7 +94,12 @@ class GateStack:
                 self.wiring, self.width, out_features, layer=self.count, rng=self.rng
             )
             return FixedWiring(wires)
-        drawn = draw_candidates(self.width, out_features, self.candidates, self.rng)
+        if self.image and self.radius and not self.count:
+            drawn = draw_local_candidates(
+                self.image, out_features, self.candidates, self.radius, self.rng
+            )
+        else:
+            drawn = draw_candidates(self.width, out_features, self.candidates, self.rng)
         return LearnedWiring(
             drawn,
             self.width,
@@ -115,6 +124,7 @@ def logic_mlp(
     widths: Sequence[int] = (2000, 2000, 2000),
     wiring: str = "random",
     candidates: int = 0,
+    radius: int = 0,
     selection: str = "soft",
     parametrization: str = "iwp",
     init: str = "residual",
@@ -146,6 +156,8 @@ def logic_mlp(
         bound=bound,
         candidates=candidates,
         selection=selection,
+        image=(levels * image_shape[0], *image_shape[1:]),
+        radius=radius,
     )
     gates = [stack.dense(width) for width in widths]
     sums = GroupSum(widths[-1], n_classes, tau=tau, learn_tau=learn_tau)
