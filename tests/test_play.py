@@ -14,24 +14,29 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from typer.testing import CliRunner
 
 from bnncli.cli.main import app
-from bnncli.data import rule_table, step_board
+from bnncli.data import load_dataset, rule_table, step_board
 from bnncli.data.rle import load_pattern, pattern_names
 from bnncli.data.rules import neighbourhoods
 from bnncli.errors import BnnError, UsageError
 from bnncli.packed import save_packed
-from bnncli.play import Game, open_file
+from bnncli.play import Game, open_file, open_run
 from bnncli.play.game import SPEEDS, parse_size, rounded
 from bnncli.play.keys import key_names
 from bnncli.play.opening import Automaton, windows
 from bnncli.play.screen import board_lines, frame, text_rows, viewport
 from bnncli.play.terminal import ENTER, LEAVE, Pace, raw_terminal
+from bnncli.training.evaluate import model_logits
+from bnncli.training.experiment import load_run_model
+from bnncli.training.runs import find_run
 from tests.automata import rule_model
+from tests.command_line import Cli
 
 LIFE = rule_table("B3/S23")
 ANSI = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
@@ -233,6 +238,49 @@ def test_a_file_alone_has_no_soft_form(game, life):
     assert game.message.startswith("form soft:")
     with pytest.raises(UsageError, match="holds the packed form alone"):
         Game(open_file(life), (4, 4), form="hard")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    cli = Cli(tmp_path_factory.mktemp("trained") / "runs")
+    cli("train", "gol", "--rule", "W110", "--widths", "16,16", "--seed", "1", "-q")
+    return cli
+
+
+def test_hard_gates_step_as_the_packed_ones_and_soft_ones_near_them(trained):
+    automaton = open_run(find_run(None, trained.runs))
+    games = {form: Game(automaton, (40, 64), form=form) for form in ("packed", "hard", "soft")}
+    for game in games.values():
+        press(game, *"rss")
+    np.testing.assert_array_equal(games["packed"].cells, games["hard"].cells)
+    soft = games["soft"].cells
+    assert soft.min() >= 0
+    assert soft.max() <= 1
+    assert 0 < np.abs(soft - games["hard"].cells).max() < 1
+    network, data = games["soft"], soft[0].copy()
+    # One cell by hand: the latent model's own soft form on bits gives the same number.
+    seen = windows(data[None], (1, 3))
+    assert set(np.unique(seen)) == {0.0, 1.0}
+    run = find_run(None, trained.runs)
+    images = torch.from_numpy((seen * 255).astype(np.uint8))
+    logits = model_logits(load_run_model(run, load_dataset("rule:W110")), images, form="soft")
+    np.testing.assert_allclose(network.cells[1], logits[:, 1].numpy() + 0.5, atol=1e-6)
+
+
+def test_a_recipe_is_trained_once_and_a_run_found_by_name(tmp_path):
+    cli = Cli(tmp_path / "runs")
+    options = ("--steps", "5", "--size", "20x20")
+    first = cli("play", *options, "--json")
+    again = cli("play", "gol", *options, "--json", "--form", "hard")
+    assert "no finished run of gol" in first.stderr
+    assert again.stderr == ""
+    mine, others = json.loads(first.stdout), json.loads(again.stdout)
+    assert mine["cells_that_differed"] == others["cells_that_differed"] == 0
+    assert mine["populations"] == others["populations"]
+    named = cli("play", "B3-S23", *options, "--json")
+    assert json.loads(named.stdout)["source"] == mine["source"]
+    assert "recipe mnist-ste: learns mnist" in cli("play", "mnist-ste", *options, code=2).stderr
+    assert "no run 'golf'" in cli("play", "golf", *options, code=2).stderr
 
 
 def test_a_network_of_something_else_is_refused(tmp_path):
