@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 from bnncli.cli.main import app
 from bnncli.data import load_dataset, rule_table, step_board
+from bnncli.data.boards import checkerboard
 from bnncli.data.rle import load_pattern, pattern_names
 from bnncli.data.rules import neighbourhoods
 from bnncli.errors import BnnError, UsageError
@@ -29,8 +30,8 @@ from bnncli.packed import save_packed
 from bnncli.play import Game, open_file, open_run
 from bnncli.play.game import SPEEDS, parse_size, rounded
 from bnncli.play.keys import key_names
-from bnncli.play.opening import Automaton, windows
-from bnncli.play.screen import board_lines, frame, text_rows, viewport
+from bnncli.play.opening import Automaton, World
+from bnncli.play.screen import agreement_line, board_lines, frame, text_rows, viewport
 from bnncli.play.terminal import ENTER, LEAVE, Pace, raw_terminal
 from bnncli.training.evaluate import model_logits
 from bnncli.training.experiment import load_run_model
@@ -65,8 +66,9 @@ def press(game, *keys):
 @pytest.mark.parametrize("rule", ["B36/S23", "W110"])
 def test_a_cell_sees_what_the_rules_table_numbers(rule, cells):
     table = rule_table(rule)
-    shape = (3, 3) if len(table) == 512 else (1, 3)
-    seen = windows(cells, shape).reshape(cells.size, -1)
+    seen = World(rule).windows(cells[None])
+    assert seen.shape[1:] == ((1, 3, 3) if len(table) == 512 else (1, 1, 3))
+    seen = seen.reshape(cells.size, -1)
     index = seen @ (1 << np.arange(seen.shape[1]))
     np.testing.assert_array_equal(neighbourhoods(len(table))[index], seen)
     np.testing.assert_array_equal(table[index].reshape(cells.shape), step_board(cells, table))
@@ -211,19 +213,20 @@ def test_speed_goes_up_and_down_in_steps(game):
     assert game.speed == SPEEDS[0]
 
 
-def halving(board):
+def halving(board, rng):
     """Relaxed Life: half of the true next state, and half of what stood there."""
     truth = step_board(rounded(board[0]), LIFE)
     return (0.45 * board[0] + 0.55 * truth)[None].astype(np.float32)
 
 
 def test_the_soft_form_keeps_values_and_bits_round_them():
-    forms = {"packed": lambda: lambda board: step_board(board[0], LIFE)[None]}
-    game = Game(Automaton("made", "B3/S23", {**forms, "soft": lambda: halving}), (12, 20))
+    forms = {"packed": lambda: lambda board, rng: step_board(board[0], LIFE)[None]}
+    made = Automaton("made", World("B3/S23"), {**forms, "soft": lambda: halving})
+    game = Game(made, (12, 20))
     before = game.cells.copy()
     press(game, "h", "s")
     assert (game.form, game.cells.dtype) == ("soft", np.float32)
-    np.testing.assert_allclose(game.cells, halving(before[None])[0])
+    np.testing.assert_allclose(game.cells, halving(before[None], None)[0])
     assert game.differed == 0
     lines = frame(game, 20, 9, steps_per_second=0, colour=False)
     assert {"░", "▒"} & set("".join(lines))
@@ -257,14 +260,13 @@ def test_hard_gates_step_as_the_packed_ones_and_soft_ones_near_them(trained):
     assert soft.min() >= 0
     assert soft.max() <= 1
     assert 0 < np.abs(soft - games["hard"].cells).max() < 1
-    network, data = games["soft"], soft[0].copy()
-    # One cell by hand: the latent model's own soft form on bits gives the same number.
-    seen = windows(data[None], (1, 3))
-    assert set(np.unique(seen)) == {0.0, 1.0}
-    run = find_run(None, trained.runs)
-    images = torch.from_numpy((seen * 255).astype(np.uint8))
+    # On bits the soft gates give what the whole latent model gives in its soft form.
+    run, game = find_run(None, trained.runs), games["soft"]
+    game.randomize()
+    images = torch.from_numpy((game.world.windows(game.present) * 255).astype(np.uint8))
+    game.advance()
     logits = model_logits(load_run_model(run, load_dataset("rule:W110")), images, form="soft")
-    np.testing.assert_allclose(network.cells[1], logits[:, 1].numpy() + 0.5, atol=1e-6)
+    np.testing.assert_allclose(game.present[0, 0], logits[:, 1].numpy() + 0.5, atol=1e-6)
 
 
 def test_a_recipe_is_trained_once_and_a_run_found_by_name(tmp_path):
@@ -289,8 +291,81 @@ def test_a_network_of_something_else_is_refused(tmp_path):
         if metadata["data"] is None:
             del model.metadata["data"]
         save_packed(model, tmp_path / f"{name}.bnn")
-        with pytest.raises(BnnError, match=r"expected a cellular automaton's rule; train one with"):
+        with pytest.raises(BnnError, match=r"expected a cellular automaton; train one with"):
             open_file(tmp_path / f"{name}.bnn")
+
+
+def toward(picture):
+    """Set channel 0 to a picture, and negate the other channels."""
+
+    def step(board, rng):
+        after = 1 - board
+        after[0] = picture
+        return WORLD.fired(board, after, rng)
+
+    return lambda: step
+
+
+WORLD = World.of("board:checkerboard,fire=0.5,size=12", "made")
+
+
+def test_a_task_on_boards_is_compared_with_its_goal():
+    picture = checkerboard(12)
+    game = Game(Automaton("made", WORLD, {"packed": toward(picture)}), (12, 12), density=0.5)
+    first = game.board.copy()
+    assert first.shape == (8, 12, 12)
+    assert 0.4 < first.mean() < 0.6
+    press(game, "s")
+    changed = (game.board != first).any(axis=0)
+    assert 0 < changed.sum() < 144
+    np.testing.assert_array_equal(game.board[1:, changed], 1 - first[1:, changed])
+    press(game, *"s" * 30)
+    np.testing.assert_array_equal(game.cells, picture)
+    lines = frame(game, 80, 24, steps_per_second=0, colour=False)
+    assert lines[-2] == "144 of 144 cells are as the goal wants them"
+    press(game, "d")
+    assert not game.board[:, 3:9, 3:9].any()
+    wrong = 144 - int((game.cells == picture).sum())
+    assert wrong == picture[3:9, 3:9].sum()
+    assert "no goal is known" in agreement_line(
+        Game(Automaton("made", WORLD, {"packed": toward(0)}), (9, 12))
+    )
+
+
+def test_beyond_a_dead_edge_there_is_nothing():
+    board = np.ones((8, 3, 4), np.uint8)
+    seen = WORLD.windows(board)
+    assert seen.shape == (12, 8, 3, 3)
+    assert seen[5].all()
+    assert not seen[0, :, 0].any()
+    assert not seen[0, :, :, 0].any()
+
+
+def test_a_picture_that_grows_begins_with_one_cell():
+    world = World.of("board:heart", "made")
+    game = Game(Automaton("made", world, {"packed": lambda: lambda board, rng: board}), (12, 12))
+    assert np.argwhere(game.board).tolist() == [[channel, 6, 6] for channel in range(16)]
+    assert game.goal.sum() > 0
+    assert Game(game.automaton, (5, 5)).goal is None
+
+
+def test_a_trained_automaton_of_several_channels_plays_in_every_form(tmp_path):
+    cli = Cli(tmp_path / "runs")
+    cli(
+        *("train", "--arch", "dlca", "--data", "board:checkerboard,channels=2,size=8,steps=2"),
+        *("--arch-option", "kernels=2", "--widths", "8,8", "--epochs", "1", "-q"),
+    )
+    found = {
+        form: cli.json("play", "dlca", "--steps", "3", "--form", form)
+        for form in ("packed", "hard", "soft")
+    }
+    assert found["packed"]["board"] == found["hard"]["board"]
+    assert found["packed"]["size"] == [8, 8]
+    unlike = found["packed"]["cells_unlike_the_goal"]
+    goal = checkerboard(8)
+    board = np.array([[cell == "O" for cell in row] for row in found["packed"]["board"]])
+    assert unlike == (board != goal).sum()
+    assert found["packed"]["cells_that_differed"] is None
 
 
 @pytest.mark.parametrize("text", ["", "40", "0x9", "x", "4x", "-3x4", "40x80x2", "9999x9"])
@@ -386,7 +461,7 @@ def test_steps_are_printed_as_text(life):
 def test_steps_as_json_tell_the_check(life):
     found = json.loads(invoke(life, "--size", "9x5", "--steps", 3, "--json").stdout)
     assert found["schema"] == 1
-    assert (found["rule"], found["form"], found["size"]) == ("B3/S23", "packed", [9, 5])
+    assert (found["learned"], found["form"], found["size"]) == ("B3/S23", "packed", [9, 5])
     assert (found["cells_compared"], found["cells_that_differed"]) == (135, 0)
     assert len(found["populations"]) == 4
     assert "".join(found["board"]).count("O") == found["populations"][-1]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 EPILOG = """Keys
 
 [cyan]space[/] run or pause, [cyan]s[/] or [cyan]→[/] step, [cyan]r[/] random, [cyan]c[/] clear,
-[cyan]e[/] edit (arrows move, space sets a cell), [cyan]h[/] packed or soft, [cyan]p[/] next pattern,
-[cyan]o[/] open a pattern, [cyan]+[/] and [cyan]-[/] speed, [cyan]q[/] quit
+[cyan]e[/] edit (arrows move, space sets a cell), [cyan]d[/] erase a block, [cyan]h[/] packed or soft,
+[cyan]p[/] next pattern, [cyan]o[/] open a pattern, [cyan]+[/] and [cyan]-[/] speed, [cyan]q[/] quit
 
 Examples
 
@@ -46,7 +46,7 @@ def play(
         str,
         typer.Argument(
             metavar="RECIPE|RUN|FILE",
-            help="A recipe of a rule (trained where that was not done), a run's folder, name or "
+            help="A recipe of an automaton (trained where that was not done), a run's folder, name or "
             "part of its name, or a packed model's file.",
         ),
     ] = DEFAULT,
@@ -125,7 +125,10 @@ def play(
     given = None if size is None else parse_size(size)
     shown = None if pattern is None else load_pattern(pattern)
     automaton = _open(target, runs_dir)
+    task = automaton.world.task
     extent = given or (board_size(sys.stdout) if in_terminal else TEXT_SIZE)
+    if given is None and task is not None:
+        extent = task.size, task.size
     game = Game(automaton, extent, form=form, seed=seed, density=density, speed=fps)
     if shown is not None:
         game.show(shown)
@@ -157,16 +160,15 @@ def _open(target: str, runs_dir: Path) -> Automaton:
 def recipe_run(name: str, runs_dir: Path) -> Run:
     """Give the finished run of a rule's recipe as it stands; train it where there is none."""
     from bnncli.cli.training import Manner, go_on, start
-    from bnncli.data.rules import PREFIX
+    from bnncli.data import boards, rules
     from bnncli.recipes import settings_from
     from bnncli.training.experiment import resolve
     from bnncli.training.runs import run_of
 
     settings = resolve(settings_from(name))
-    if not settings.data.name.startswith(PREFIX):
+    if not settings.data.name.startswith((boards.PREFIX, rules.PREFIX)):
         raise UsageError(
-            f"recipe {name}: learns {settings.data.name}, expected a cellular automaton's rule, "
-            f"such as gol"
+            f"recipe {name}: learns {settings.data.name}, expected a cellular automaton, such as gol"
         )
     run = run_of(runs_dir, settings)
     if run.finished:
@@ -203,16 +205,21 @@ def _print_steps(game: Game, steps: int, *, as_json: bool) -> None:
     if not as_json:
         print_note(_summary(game))
         return
+    goal = game.goal
+    known = game.table is not None
     print_json(
         {
             "source": game.automaton.source,
-            "rule": game.automaton.rule,
+            "learned": game.world.name,
             "form": game.form,
             "size": list(game.size),
             "steps": game.generation,
             "populations": populations,
-            "cells_compared": game.compared,
-            "cells_that_differed": game.differed,
+            "cells_compared": game.compared if known else None,
+            "cells_that_differed": game.differed if known else None,
+            "cells_unlike_the_goal": None
+            if goal is None
+            else int(((game.cells >= 0.5) != goal).sum()),
             "board": text_rows(game.cells),
         }
     )
@@ -233,5 +240,5 @@ def _summary(game: Game) -> str:
 
     return (
         f"{game.automaton.source}, {game.form}, {game.generation:,} generations of "
-        f"{game.automaton.rule}: {agreement_line(game)}"
+        f"{game.world.name}: {agreement_line(game)}"
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnncli.data.automaton import damaged
 from bnncli.data.rle import Pattern, load_pattern, pattern_names
 from bnncli.data.rules import rule_table, step_board
 from bnncli.errors import BnnError, UsageError
@@ -14,7 +15,7 @@ from bnncli.errors import BnnError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bnncli.play.opening import Automaton, Step
+    from bnncli.play.opening import Automaton, Step, World
 
 SPEEDS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Steps a second to choose from with + and -."""
@@ -37,7 +38,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 @dataclass
 class Game:
-    """A board that a learned automaton advances, compared with its true rule at every step.
+    """A board that a learned automaton advances, compared with its true rule or goal at every step.
 
     A rule on 3x3 cells moves the whole board. One on 1x3 cells moves a row: the board is its
     history, the present row at ``row``, older ones above it.
@@ -63,11 +64,13 @@ class Game:
     steps: dict[str, Step] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.table = rule_table(self.automaton.rule)
-        self.is_history = self.automaton.neighbourhood[0] == 1
+        self.world = self.automaton.world
+        self.table = None if self.world.rule is None else rule_table(self.world.rule)
+        self.is_history = self.world.neighbourhood[0] == 1
         self.rng = np.random.default_rng(self.seed)
-        self.board: NDArray[Any] = np.zeros((1, *self.size), np.uint8)
+        self.board: NDArray[Any] = np.zeros((self.world.channels, *self.size), np.uint8)
         self.cursor = (0 if self.is_history else self.size[0] // 2, self.size[1] // 2)
+        self.goal = goal_of(self.world, self.size)
         self.shown_pattern = -1
         self.switch(self.form)
         if self.is_history:
@@ -99,12 +102,13 @@ class Game:
         self.board = self.board.astype(np.float32) if form == "soft" else rounded(self.board)
 
     def advance(self) -> None:
-        """Take one step, and count the cells that the rule would have set otherwise."""
+        """Take one step; where a rule is known, count the cells that it would set otherwise."""
         before = self.present
-        after = self.steps[self.form](before)
-        expected = step_board(rounded(before[0]), self.table)
-        self.compared += expected.size
-        self.differed += int((rounded(after[0]) != expected).sum())
+        after = self.steps[self.form](before, self.rng)
+        if self.table is not None:
+            expected = step_board(rounded(before[0]), self.table)
+            self.compared += expected.size
+            self.differed += int((rounded(after[0]) != expected).sum())
         self.generation += 1
         if not self.is_history:
             self.board = after
@@ -115,11 +119,16 @@ class Game:
             self.row += 1
         self.board[:, self.row] = after[:, 0]
 
-    def place(self, cells: NDArray[np.uint8] | None) -> None:
-        """Begin again with cells in the middle of an empty board; None is none."""
+    def place(self, cells: NDArray[np.uint8]) -> None:
+        """Begin again with cells in the middle of an empty board.
+
+        Shape: (height, width) for channel 0, or (channels, height, width).
+        """
         self.board = np.zeros_like(self.board)
         self.generation = self.row = 0
-        if cells is not None:
+        if cells.ndim == 3:
+            self.board[:, : self.extent[0]] = cells
+        else:
             height, width = cells.shape
             top, left = (
                 (full - own) // 2 for full, own in zip(self.extent, cells.shape, strict=True)
@@ -146,12 +155,22 @@ class Game:
             )
         self.place(pattern.cells)
         self.message = pattern.name
-        if pattern.rule not in {None, self.automaton.rule}:
+        if pattern.rule not in {None, self.world.rule}:
             self.message += f", made for {pattern.rule}"
 
     def randomize(self) -> None:
-        """Begin again with every cell alive by chance."""
-        self.place((self.rng.random(self.extent) < self.density).astype(np.uint8))
+        """Begin again with every bit 1 by chance; a picture that grows, with its one cell."""
+        if self.world.task is not None and self.world.task.grows:
+            self.place(np.ones((self.world.channels, *self.extent), np.uint8) * self._middle())
+        else:
+            shape = (self.world.channels, *self.extent)
+            self.place((self.rng.random(shape) < self.density).astype(np.uint8))
+
+    def _middle(self) -> NDArray[np.uint8]:
+        """Give a board on which the cell in the middle alone is 1."""
+        one = np.zeros(self.extent, np.uint8)
+        one[self.extent[0] // 2, self.extent[1] // 2] = 1
+        return one
 
     def press(self, key: str) -> None:
         """Do what a key stands for; a failure becomes the message."""
@@ -163,7 +182,9 @@ class Game:
                 self._move(*MOVES[key])
             elif self.editing and key == "space":
                 row, column = self.cursor
-                self.board[0, row, column] = self.cells[row, column] < 0.5
+                lives = self.cells[row, column] >= 0.5
+                self.board[:, row, column] = 0
+                self.board[0, row, column] = not lives
             elif key.lower() in KEYS:
                 KEYS[key.lower()](self)
         except (BnnError, OSError) as error:
@@ -199,7 +220,14 @@ class Game:
         self.running = not self.running
 
     def _clear(self) -> None:
-        self.place(None)
+        self.place(np.zeros((1, 1), np.uint8))
+
+    def _damage(self) -> None:
+        """Erase a block of half the board's shorter side in the middle."""
+        size = max(1, min(self.extent) // 2)
+        height = self.extent[0]
+        rows = slice(self.row, self.row + height)
+        self.board[:, rows] = damaged(self.board[:, rows], size)
 
     def _edit(self) -> None:
         self.editing = not self.editing
@@ -244,6 +272,7 @@ KEYS = {
     "right": Game._step,
     "r": Game.randomize,
     "c": Game._clear,
+    "d": Game._damage,
     "e": Game._edit,
     "h": Game._toggle_form,
     "p": Game._next_pattern,
@@ -253,6 +282,18 @@ KEYS = {
     "-": Game._slower,
     "q": Game._quit,
 }
+
+
+def goal_of(world: World, size: tuple[int, int]) -> NDArray[np.uint8] | None:
+    """Give the picture that a task wants on a board, where there is one of that size."""
+    height, width = size
+    if world.task is None or height != width:
+        return None
+    try:
+        goal = world.task.goal(np.zeros((1, 1, *size), np.uint8))
+    except UsageError:  # the board is too small for the picture
+        return None
+    return np.asarray(goal[0])
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -18,7 +18,7 @@ RESET = "\x1b[0m"
 HALVES = " ▄▀█"
 SHADES = " ░▒▓█"
 HELP = (
-    "space run  s step  r random  c clear  e edit  h soft  p next  o open  +-  q quit",
+    "space run s step r random c clear e edit d damage h soft p next o open +- q quit",
     "EDIT: arrows move  space sets a cell  s step  e done  q quit",
 )
 
@@ -73,7 +73,7 @@ def status_lines(game: Game, steps_per_second: float) -> list[str]:
     """Say in three lines where the game is, whether the rule agrees, and which keys there are."""
     state = "running" if game.running else "paused"
     where = (
-        f"{game.automaton.rule}  {game.form}  generation {game.generation:,}  "
+        f"{game.world.name}  {game.form}  generation {game.generation:,}  "
         f"population {game.population:,}  {steps_per_second:,.0f}/s of {game.speed:,}  {state}"
     )
     agreement = agreement_line(game)
@@ -87,7 +87,13 @@ def status_lines(game: Game, steps_per_second: float) -> list[str]:
 
 
 def agreement_line(game: Game) -> str:
-    """Say how many cells the true rule would have set otherwise, of all that were stepped."""
+    """Say how many cells the true rule would have set otherwise, or how near the goal is."""
+    if game.table is None:
+        goal = game.goal
+        if goal is None:
+            return "no goal is known for a board of this size"
+        right = int(((game.cells >= 0.5) == goal).sum())
+        return f"{right:,} of {goal.size:,} cells are as the goal wants them"
     verdict = "agrees with" if game.differed == 0 else "DIFFERS from"
     return f"{verdict} the rule: {game.differed:,} of {game.compared:,} cells differed"
 
