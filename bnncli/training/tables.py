@@ -266,11 +266,11 @@ def _refuse_layer(layer: LogicDense) -> None:
     name = layer.parametrization.name
     if name not in {"iwp", "softmax"}:
         raise UsageError(f"trainer table: parametrization {name} given, expected iwp or softmax")
-    plain = layer.sampling == "soft" and layer.first == layer.last == 1
+    plain = layer.sampling == "soft" and layer.first == layer.last == 1 and not layer.bound
     if not plain or not isinstance(layer.wiring, FixedWiring):
         raise UsageError(
             "trainer table: takes relaxed gates as they are, with fixed wires; give sampling=soft, "
-            "temperature=1, final_temperature=1 and candidates=0"
+            "temperature=1, final_temperature=1, bound=0 and candidates=0"
         )
 
 
