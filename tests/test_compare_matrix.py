@@ -81,8 +81,9 @@ def test_a_method_says_what_it_is_and_resolves(name):
 
 @pytest.mark.parametrize("name", registered_methods())
 def test_a_method_needs_no_more_than_an_architecture(name, conditions):
-    """``bnn compare NAME --arch mlp`` names no weights."""
-    assert plan(matrix(name), conditions)
+    """``bnn compare NAME --arch mlp`` names no weights, nor does ``--arch logic-mlp`` for gates."""
+    base = {"model": {"arch": "logic-mlp"}} if name.startswith("logic") else MLP
+    assert plan(matrix(name, base=base), conditions)
 
 
 FILE = """
