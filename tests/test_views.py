@@ -19,7 +19,7 @@ from bnncli.packed import PackedModel, elementwise, save_packed
 from bnncli.packed.logic import LogicNetwork
 from bnncli.training.runs import find_run
 from bnncli.views import GateLayer, GateView, view_file, view_run
-from bnncli.views.figure import draw_gates
+from bnncli.views.figure import _names, draw_gates
 from bnncli.views.functions import FUNCTIONS
 from bnncli.views.gates import live_gates
 from bnncli.views.latent import latent_layers
@@ -227,6 +227,16 @@ def test_a_figure_of_a_wrong_kind_is_refused_before_anything_is_read(trained):
     assert (
         refused.stderr == "error: gates.gif: give a figure's name that ends in .png, .svg, .pdf\n"
     )
+
+
+def test_layers_are_numbered_where_that_names_them():
+    def names(*given):
+        return _names([GateLayer(n, np.zeros(1, np.uint8), *2 * [np.zeros(1, int)]) for n in given])
+
+    assert names("gates1", "gates2") == ([(0, "1"), (1, "2")], "layer")
+    assert names("level 1") == ([(0, "1")], "level")
+    assert names("perceive.0", "gates1") == ([(0, "perceive.0"), (1, "gates1")], "")
+    assert [i for i, _ in names(*["gates1"] * 61)[0]] == list(range(0, 61, 3))
 
 
 def test_deep_and_odd_networks_are_drawn(tmp_path):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnncli.compare.drawing import add_axes, fixed_style, new_figure
+from bnncli.compare.drawing import add_axes, fixed_style, new_figure, text_inches
 from bnncli.data.files import replacing
 from bnncli.errors import UsageError
 from bnncli.training.curves import SUFFIXES
@@ -38,10 +38,14 @@ def draw_gates(view: GateView, path: Path) -> None:
     relaxed = all(layer.relaxed is not None for layer in layers)
     heights = [FUNCTIONS_HEIGHT, COUNTS_HEIGHT, *([CONFIDENCE_HEIGHT] if relaxed else [])]
     plot_width = min(9.0, max(3.4, 0.32 * len(layers)))
-    total = BOTTOM + TOP + sum(heights) + GAP * (len(heights) - 1)
+    names, title = _names(layers)
+    bottom_edge = BOTTOM if title else 0.25 + text_inches([name for _, name in names])
+    total = bottom_edge + TOP + sum(heights) + GAP * (len(heights) - 1)
     with fixed_style():
         figure = new_figure(LEFT + plot_width + RIGHT, total)
-        bottoms = [BOTTOM + sum(h + GAP for h in heights[i + 1 :]) for i in range(len(heights))]
+        bottoms = [
+            bottom_edge + sum(h + GAP for h in heights[i + 1 :]) for i in range(len(heights))
+        ]
         axes = [
             add_axes(figure, LEFT, bottom, plot_width, height)
             for bottom, height in zip(bottoms, heights, strict=True)
@@ -53,7 +57,7 @@ def draw_gates(view: GateView, path: Path) -> None:
         axes[0].set_title(
             f"{view.declared:,} declared gates, {view.live:,} live", loc="left", fontsize=10
         )
-        _name_layers(axes, layers)
+        _name_layers(axes, len(layers), names, title)
         figure.align_ylabels(axes)
         dates: dict[str, dict[str, Any]] = {
             ".svg": {"Date": None, "Creator": None},
@@ -152,17 +156,24 @@ def _confidence(axes: Any, layers: Sequence[GateLayer]) -> None:
     inset.tick_params(labelsize=7)
 
 
-def _name_layers(axes: Sequence[Any], layers: Sequence[GateLayer]) -> None:
+def _names(layers: Sequence[GateLayer]) -> tuple[list[tuple[int, str]], str]:
+    """Choose which layers are named at the axis, and its title; a title where numbers will do."""
     every = -(-len(layers) // MAX_TICKS)
-    ticks = list(range(0, len(layers), every))
-    names = [layers[i].name for i in ticks]
-    numbers = [name.removeprefix("gates").removeprefix("level ") for name in names]
-    plain = all(number.isdecimal() for number in numbers)
-    for index, each in enumerate(axes):
-        each.set_xlim(-0.6, len(layers) - 0.4)
-        last = index == len(axes) - 1
-        each.set_xticks(ticks, (numbers if plain else names) if last else [""] * len(ticks))
-    if plain:
-        axes[-1].set_xlabel("layer" if names[0].startswith("gates") else "level")
-    else:
-        axes[-1].tick_params(axis="x", labelrotation=60)
+    names = [(i, layers[i].name) for i in range(0, len(layers), every)]
+    for prefix, title in (("gates", "layer"), ("level ", "level")):
+        numbers = [(i, name.removeprefix(prefix)) for i, name in names]
+        if all(number.isdecimal() for _, number in numbers):
+            return numbers, title
+    return names, ""
+
+
+def _name_layers(
+    axes: Sequence[Any], n_layers: int, names: Sequence[tuple[int, str]], title: str
+) -> None:
+    """Write the names under the lowest axes, upright where they are words."""
+    ticks = [i for i, _ in names]
+    for each in axes:
+        each.set_xlim(-0.6, n_layers - 0.4)
+        each.set_xticks(ticks, [""] * len(ticks))
+    axes[-1].set_xticks(ticks, [name for _, name in names], rotation=0 if title else 90)
+    axes[-1].set_xlabel(title)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _TO_ENTRIES = np.rint(np.linalg.inv(ENTRY_TO_COEFFICIENT)).astype(np.float32)
+CONTAINERS = frozenset({"cell", "layers", "levels"})
 
 
 def latent_layers(model: nn.Module) -> list[GateLayer]:
@@ -26,8 +27,13 @@ def latent_layers(model: nn.Module) -> list[GateLayer]:
         if isinstance(module, LogicDense):
             tables = module.tables().cpu().numpy()
             a, b = (wire.cpu().numpy() for wire in module.wiring.wires())
-            found.append(GateLayer(name, tables, a, b, relaxed=_relaxed(module, tables)))
+            found.append(GateLayer(_short(name), tables, a, b, relaxed=_relaxed(module, tables)))
     return found
+
+
+def _short(name: str) -> str:
+    """Leave out of a module's name what only holds other modules together."""
+    return ".".join(part for part in name.split(".") if part not in CONTAINERS)
 
 
 def _relaxed(layer: LogicDense, tables: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Relaxed:
