@@ -190,8 +190,8 @@ def _group_counts(interpreter: LogicInterpreter, outputs: NDArray[np.uint64]) ->
     program = interpreter.program
     bits = unpack_bits(outputs[0], BITS_IMAGES)
     parts = np.split(bits, program.ends[:-1].astype(np.int64))
-    counts = np.stack([part.sum(axis=0, dtype=np.int64) for part in parts])
-    return counts + program.biases[:, None]
+    counts: NDArray[np.int64] = np.stack([part.sum(axis=0, dtype=np.int64) for part in parts])
+    return counts + program.biases[:, None].astype(np.int64)
 
 
 def _pixels(shape: Shape) -> Contest:
