@@ -73,15 +73,16 @@ def play(
         ),
     ] = None,
     density: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--density",
             min=0.0,
             max=1.0,
-            help="Share of live cells of a random board.",
+            help="Share of ones on a random board. Default: 0.3, for a task on boards 0.5.",
             rich_help_panel=BOARD,
+            show_default=False,
         ),
-    ] = 0.3,
+    ] = None,
     seed: Annotated[
         int,
         typer.Option("--seed", min=0, help="Seed of random boards.", rich_help_panel=BOARD),
@@ -129,6 +130,8 @@ def play(
     extent = given or (board_size(sys.stdout) if in_terminal else TEXT_SIZE)
     if given is None and task is not None:
         extent = task.size, task.size
+    if density is None:
+        density = 0.3 if task is None else 0.5
     game = Game(automaton, extent, form=form, seed=seed, density=density, speed=fps)
     if shown is not None:
         game.show(shown)
