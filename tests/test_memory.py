@@ -81,3 +81,8 @@ def test_a_system_that_keeps_its_peak_is_said_so(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "CLEAR_REFS", tmp_path / "missing" / "clear_refs")
     assert not memory.reset_peak()
     assert memory.peak_resident_bytes() > 2**20
+
+
+def test_the_allocator_is_left_alone_where_the_environment_sets_it(monkeypatch):
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    assert not keep_freed_memory()

@@ -26,6 +26,7 @@ from bnncli.bench.harness import (
 )
 from bnncli.layers.gate_functions import gates
 from bnncli.layers.parametrization import make_parametrization
+from bnncli.training.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +136,7 @@ def least_bytes(sizes: tuple[int, ...], batch: int) -> int:
     Forward a gate reads two rows and writes one; backward it reads three and, where its inputs
     have gradients, reads and writes two.
     """
+    keep_freed_memory()  # as training does
     first, *others = (outputs * batch * 4 for outputs in sizes[1:])
     return 6 * first + 10 * sum(others)
 

@@ -205,8 +205,6 @@ class CLogic:
 def default_logic() -> LogicKernels:
     """Return the passes of the backend that BNN_KERNEL asks for; see ``default_backend``."""
     backend = kernels.default_backend()
-    if isinstance(backend, kernels.CBackend):
-        kernels.load_library().functions.bnn_memory_keep()
     return CLogic() if isinstance(backend, kernels.CBackend) else NumpyLogic()
 
 

@@ -71,10 +71,6 @@ int bnn_conv_threshold(const bnn_isa *isa, const bnn_conv_shape *shape, const ui
 int bnn_conv_sign(const bnn_isa *isa, const bnn_conv_shape *shape, const float *x,
                   const uint64_t *masks, const uint32_t *codes, float *out);
 
-/* Let this process keep up to 512 MiB of freed memory for its next allocations, unless the user's
- * environment sets glibc's thresholds; does nothing with another C library. */
-void bnn_memory_keep(void);
-
 /* Layers of relaxed gates. Activations are feature-major, x (inputs, batch); gate g has the rows
  * a[g] and b[g] of x as inputs, which must exist, and four coefficients:
  * y = (c0 + c1 A) + B (c2 + c3 A). Results are the same for every number of threads. */

@@ -3,21 +3,7 @@
 
 #include "logic.h"
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 #define CACHE_LINE 64
-
-/* Activations of some MB are freed and allocated again in every step. By default glibc gives them
- * back to the system each time, and every page of the next ones has to be cleared. */
-void bnn_memory_keep(void) {
-#if defined(__GLIBC__)
-    if (getenv("MALLOC_TRIM_THRESHOLD_") || getenv("MALLOC_MMAP_THRESHOLD_")) return;
-    mallopt(M_MMAP_THRESHOLD, 1 << 25);
-    mallopt(M_TRIM_THRESHOLD, 1 << 29);
-#endif
-}
 
 /* The pointer that malloc gave lies in front of the floats. */
 float *bnn_allocate_floats(size_t a, size_t b, size_t c) {
