@@ -85,4 +85,4 @@ def test_a_system_that_keeps_its_peak_is_said_so(monkeypatch, tmp_path):
 
 def test_the_allocator_is_left_alone_where_the_environment_sets_it(monkeypatch):
     monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
-    assert not keep_freed_memory()
+    assert not memory.keep_freed_memory()
