@@ -228,7 +228,9 @@ def latent_form(model: nn.Module, data: ImageData, form: str) -> tuple[FormResul
     from bnncli.training.evaluate import model_logits
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return model_logits(model, torch.from_numpy(images), form=form).numpy()
+        return model_logits(
+            model, torch.from_numpy(images), form=form, at_once=data.exam.at_once
+        ).numpy()
 
     return _timed(form, logits, data)
 

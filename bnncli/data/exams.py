@@ -41,6 +41,9 @@ class Exam(Protocol):
     items: str
     """What is counted, in the plural."""
 
+    at_once: int
+    """How many images a latent network is asked about at once."""
+
     def __call__(self, logits: Logits, split: ImageSplit) -> Answers:
         """Ask the network for the logits of images, as often as it takes."""
         ...
@@ -54,6 +57,7 @@ class Classification:
     """Ask for the class of every image of a split: the largest logit, the first of equals."""
 
     items = "images"
+    at_once = 128  # activations of a convolution stay in the cache
 
     def __call__(self, logits: Logits, split: ImageSplit) -> Answers:
         """Ask once for all images."""

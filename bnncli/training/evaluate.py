@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from bnncli.data.exams import CLASSIFICATION
 from bnncli.errors import UsageError
 from bnncli.quantizers import soft_form
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bnncli.data import ImageSplit
     from bnncli.data.exams import Answers, Exam
 
-EVALUATION_BATCH = 128  # activations of a convolution stay in the cache
+EVALUATION_BATCH = CLASSIFICATION.at_once
 
 
 @contextmanager
@@ -35,7 +36,9 @@ def evaluation(model: nn.Module) -> Iterator[None]:
         model.train(was_training)
 
 
-def model_logits(model: nn.Module, images: Tensor, *, form: str = "hard") -> Tensor:
+def model_logits(
+    model: nn.Module, images: Tensor, *, form: str = "hard", at_once: int | None = None
+) -> Tensor:
     """Give the logits of uint8 images in the ``hard`` (quantized) or ``soft`` (relaxed) form.
 
     Shape: (n, channels, h, w) -> (n, classes), on the CPU.
@@ -44,7 +47,7 @@ def model_logits(model: nn.Module, images: Tensor, *, form: str = "hard") -> Ten
         raise UsageError(f"form={form!r}; a latent model has the forms 'hard' and 'soft'")
     device = next(model.parameters()).device
     with evaluation(model), soft_form(model) if form == "soft" else nullcontext():
-        batches = torch.split(images, EVALUATION_BATCH)
+        batches = torch.split(images, at_once or EVALUATION_BATCH)
         parts = [model(batch.to(device)).cpu() for batch in batches]
     return torch.cat(parts)
 
@@ -62,7 +65,7 @@ def examine(model: nn.Module, exam: Exam, split: ImageSplit, *, form: str = "har
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         values: NDArray[np.float32] = model_logits(
-            model, torch.from_numpy(images), form=form
+            model, torch.from_numpy(images), form=form, at_once=exam.at_once
         ).numpy()
         return values
 
