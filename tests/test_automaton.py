@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from bnncli.data import load_dataset, step_board
 from bnncli.data.automaton import Automaton, damaged, fire_mask, neighbourhoods_of
@@ -23,6 +24,7 @@ from bnncli.training.config import DataSettings, ModelSettings, Settings, TrainS
 from bnncli.training.evaluate import examine, model_logits
 from bnncli.training.experiment import resolve
 from bnncli.training.rollouts import STEPS_PER_EPOCH, RolloutTraining
+from bnncli.views.film import PALETTE, Shot, rollout_frames, write_gif
 
 CPU = torch.device("cpu")
 SEEDS = st.integers(0, 2**16)
@@ -269,3 +271,44 @@ def test_an_automaton_learns_a_rule_from_boards():
     assert result["wrong_cells"] == 0
     exam = RolloutExam(task_of(chosen.data.name))
     assert examine(run.model, exam, run.data.test).right.all()
+
+
+def film_frames(chosen, shot):
+    run = training(chosen)
+    packed = freeze(run.model).plan(default_backend()).logits
+    return list(rollout_frames(run.task, packed, shot))
+
+
+def test_a_film_shows_every_step_and_marks_wrong_cells(tmp_path):
+    frames = film_frames(settings(SMALL), Shot(steps=3, damage=2))
+    assert [frame.caption for frame in frames] == [
+        *("step 0 of 3", "step 1 of 3", "step 2 of 3", "step 3 of 3"),
+        *("2x2 cells erased", "step 1 after that", "step 2 after that", "step 3 after that"),
+    ]
+    goal = frames[0].cells ^ frames[0].wrong
+    assert all(np.array_equal(frame.cells ^ frame.wrong, goal) for frame in frames)
+    assert not frames[4].cells[2:4, 2:4].any()
+    path = tmp_path / "a.gif"
+    write_gif(frames, path, scale=4, seconds=0.1)
+    with Image.open(path) as picture:
+        assert picture.n_frames == len(frames)
+        for index, frame in enumerate(frames):
+            picture.seek(index)
+            colours = np.asarray(picture.convert("RGB"))
+            left = (colours.shape[1] - 24) // 2
+            cells = colours[8 + 2 : 8 + 24 : 4, left + 2 : left + 24 : 4]
+            wanted = np.array(PALETTE, np.uint8).reshape(-1, 3)[frame.cells + 2 * frame.wrong]
+            assert np.array_equal(cells, wanted)
+    with pytest.raises(BnnError, match="exists already"):
+        write_gif(frames, path, scale=4, seconds=0.1)
+    with pytest.raises(UsageError, match=r"ends in \.gif"):
+        write_gif(frames, tmp_path / "a.png", scale=4, seconds=0.1)
+
+
+@pytest.mark.parametrize(
+    ("shot", "message"),
+    [(Shot(size=2), "--size 2"), (Shot(steps=0), "--steps 0"), (Shot(damage=99), "damage=99")],
+)
+def test_films_that_cannot_be_made(shot, message):
+    with pytest.raises(UsageError, match=message):
+        film_frames(settings(SMALL), shot)

@@ -29,6 +29,7 @@ COMMANDS = [
     ["freeze"],
     ["gates"],
     ["play"],
+    ["film"],
     ["list"],
     ["info"],
     ["runs"],

@@ -13,7 +13,20 @@ import typer
 from typer.core import TyperGroup
 
 from bnncli import __version__
-from bnncli.cli import bench, compare, data, eval, freeze, gates, info, list, play, runs, train
+from bnncli.cli import (
+    bench,
+    compare,
+    data,
+    eval,
+    film,
+    freeze,
+    gates,
+    info,
+    list,
+    play,
+    runs,
+    train,
+)
 from bnncli.cli.console import print_error
 from bnncli.errors import BnnError
 
@@ -90,7 +103,7 @@ def _options(
     pass
 
 
-for _command in (train, compare, eval, freeze, gates, play, list, info):
+for _command in (train, compare, eval, freeze, gates, play, film, list, info):
     _command.register(app)
 for _group in (runs, data, bench):
     app.add_typer(_group.app, name=_group.__name__.rsplit(".", 1)[1])

@@ -235,7 +235,7 @@ def _is_start(value: Any) -> bool:
 
 def run_of(root: Path, settings: Settings) -> Run:
     """Give the run that resolved settings have in a folder, whether it is there yet or not."""
-    data = re.sub(r"[:/]", "-", settings.data.name)
+    data = re.sub(r"[:/,=]", "-", settings.data.name)
     return Run(root / f"{settings.model.arch}-{data}-{settings_hash(settings)}")
 
 
