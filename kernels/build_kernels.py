@@ -32,7 +32,7 @@ def declarations() -> str:
 
 
 ffibuilder = FFI()
-CONSTANTS = ("PANEL_LANES", "MASK_LANES", "LOGIC_SAMPLES", "LOGIC_WORDS")
+CONSTANTS = ("ABI", "PANEL_LANES", "MASK_LANES", "LOGIC_SAMPLES", "LOGIC_WORDS")
 
 ffibuilder.cdef(declarations() + "".join(f"\n#define BNN_{name} ...\n" for name in CONSTANTS))
 ffibuilder.set_source(

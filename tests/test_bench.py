@@ -275,7 +275,7 @@ def test_the_step_that_is_timed_is_the_trainers():
         training.ModelSettings(arch="mlp", widths=(3,), weights="binary"),
         training.TrainSettings(batch_size=4),
     )
-    trainer = training.make_trainer(settings, data, device=torch.device("cpu"))
+    trainer = training.image_training(settings, data, device=torch.device("cpu"))
     step = training.stepper(trainer)
     before = [p.detach().clone() for p in trainer.model.parameters()]
     losses = [step.run() for _ in range(5)]

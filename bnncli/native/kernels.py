@@ -36,6 +36,14 @@ except ImportError as error:
     _ffi = _lib = None
     _IMPORT_ERROR = str(error)
 
+ABI = 1
+"""The version of kernels/include/bnn_kernels.h that this module was written for."""
+
+if _lib is not None and getattr(_lib, "BNN_ABI", 0) != ABI:
+    # Structures of another layout would be computed on without a word.
+    _IMPORT_ERROR = f"they were built for version {getattr(_lib, 'BNN_ABI', 0)}, expected {ABI}"
+    _ffi = _lib = None
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 

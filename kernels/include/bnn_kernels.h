@@ -12,6 +12,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Raised with every change of this header, in native/kernels.py too: compiled kernels of another
+ * version are refused. */
+#define BNN_ABI 1
+
 #define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
 #define BNN_MASK_LANES 64  /* outputs side by side in one panel of masks or codes */
 
