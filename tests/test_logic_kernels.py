@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -100,6 +104,46 @@ def test_threads_change_no_bit(isa, shape):
         shared = run_all(CLogic(isa), np.random.default_rng(1), *shape, threads=threads)
         for mine, theirs in zip(shared, alone, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+SHARED = (90, 700, 9, 200)
+"""A shape that is large enough to be shared between threads."""
+
+
+@pytest.mark.skipif(not ISAS, reason="the C kernels are not built")
+def test_callers_that_want_the_threads_at_once_all_get_the_same_bits():
+    """Only one of them has the workers; the others do their work alone."""
+    alone = run_all(CLogic(), np.random.default_rng(2), *SHARED)
+    with ThreadPoolExecutor(3) as callers:
+        jobs = [
+            callers.submit(run_all, CLogic(), np.random.default_rng(2), *SHARED, 2)
+            for _ in range(6)
+        ]
+        for job in jobs:
+            for mine, theirs in zip(job.result(), alone, strict=True):
+                np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.skipif(not ISAS or not hasattr(os, "fork"), reason="no kernels, or no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    """The workers do not survive a fork: a child that counted on them would wait for ever."""
+    before = run_all(CLogic(), np.random.default_rng(3), *SHARED, threads=2)
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            signal.alarm(60)  # ends the child should it wait
+            found = run_all(CLogic(), np.random.default_rng(3), *SHARED, threads=2)
+            pairs = zip(found, before, strict=True)
+            status = int(not all(np.array_equal(mine, theirs) for mine, theirs in pairs))
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    for mine, theirs in zip(
+        run_all(CLogic(), np.random.default_rng(3), *SHARED, threads=2), before, strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("backend", [REFERENCE, *map(CLogic, ISAS)], ids=lambda b: b.name)

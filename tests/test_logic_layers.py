@@ -275,6 +275,16 @@ def test_learned_thresholds_follow_the_gradient_of_their_soft_form() -> None:
     assert torch.allclose(encoder.fractions.grad, expected, rtol=1e-5)
 
 
+def test_learned_thresholds_train_on_the_bits_of_the_hard_form() -> None:
+    """Also where a step has moved a threshold out of the bytes."""
+    encoder = Thermometer((1, 1, 256), n_levels=6, learned=True)
+    with torch.no_grad():
+        encoder.fractions.copy_(torch.tensor([-3.0, -0.001, 0.0, 0.5, 1.0, 2.0])[:, None])
+    images = torch.arange(256, dtype=torch.uint8).view(1, 1, 1, 256)
+    training = encoder(images).detach()
+    assert torch.equal(training, encoder.eval()(images))
+
+
 def test_errors_name_what_was_given() -> None:
     with pytest.raises(UsageError, match=r"in_features=6 but input has shape \(7, 3\)"):
         dense(6, 8)(torch.rand(7, 3))

@@ -16,7 +16,8 @@ from bnncli.native import CBackend, available_isas, backend_name, default_backen
 from bnncli.packed.reference import NumpyBackend
 
 ROOT = Path(__file__).resolve().parent.parent
-C_SOURCES = [*sorted((ROOT / "kernels/src").glob("*.c")), ROOT / "tests/kernels/fuzz.c"]
+C_SOURCES = sorted((ROOT / "kernels/src").glob("*.c"))
+FUZZERS = ("fuzz", "fuzz_logic_layers")
 C_OPTIONS = [
     *("-std=c11", "-Wall", "-Wextra", "-Werror"),
     *(f"-I{ROOT / 'kernels' / folder}" for folder in ("include", "src")),
@@ -131,16 +132,32 @@ def run(*command: str | Path, **environment: str) -> str:
     return found.stdout
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler named cc")
-def test_c_sources_are_clean_under_sanitizers(tmp_path: Path) -> None:
-    program = tmp_path / "fuzz"
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0"]
-    empty = tmp_path / "empty.c"
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0")
+
+
+@pytest.fixture(scope="module")
+def sanitized(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Compile the kernels with sanitizers, once for all programs that drive them."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    if shutil.which("cc") is None:
+        pytest.skip("no C compiler named cc")
+    empty = folder / "empty.c"
     empty.write_text("int main(void) { return 0; }\n")
-    probe = subprocess.run(["cc", *sanitizers, empty, "-o", program], check=False)
+    probe = subprocess.run(["cc", *SANITIZERS, empty, "-o", folder / "empty"], check=False)
     if probe.returncode != 0:
         pytest.skip("cc cannot link the sanitizers")
-    run("cc", *C_OPTIONS, *sanitizers, *C_SOURCES, "-o", program, "-lm")
+    for source in C_SOURCES:
+        run("cc", *C_OPTIONS, *SANITIZERS, "-c", source, "-o", folder / f"{source.stem}.o")
+    return sorted(folder.glob("*.o"))
+
+
+@pytest.mark.parametrize("fuzzer", FUZZERS)
+def test_c_sources_are_clean_under_sanitizers(
+    fuzzer: str, sanitized: list[Path], tmp_path: Path
+) -> None:
+    program = tmp_path / fuzzer
+    source = ROOT / "tests/kernels" / f"{fuzzer}.c"
+    run("cc", *C_OPTIONS, *SANITIZERS, source, *sanitized, "-o", program, "-lm", "-lpthread")
     assert run(program, "40", "7").startswith("40 cases: ref scalar")
 
 
@@ -148,9 +165,12 @@ def test_c_sources_are_clean_under_sanitizers(tmp_path: Path) -> None:
     shutil.which("aarch64-linux-gnu-gcc") is None or shutil.which("qemu-aarch64") is None,
     reason="no aarch64 cross compiler with qemu-user",
 )
-def test_c_sources_run_on_aarch64(tmp_path: Path) -> None:
-    program = tmp_path / "fuzz"
-    run("aarch64-linux-gnu-gcc", "-O1", "-static", *C_OPTIONS, *C_SOURCES, "-o", program, "-lm")
+@pytest.mark.parametrize("fuzzer", FUZZERS)
+def test_c_sources_run_on_aarch64(fuzzer: str, tmp_path: Path) -> None:
+    program = tmp_path / fuzzer
+    sources = [*C_SOURCES, ROOT / "tests/kernels" / f"{fuzzer}.c"]
+    cross = ("aarch64-linux-gnu-gcc", "-O1", "-static", *C_OPTIONS)
+    run(*cross, *sources, "-o", program, "-lm", "-lpthread")
     assert run("qemu-aarch64", program, "20", "8") == "20 cases: ref scalar neon\n"
 
 

@@ -62,7 +62,8 @@ class _Above(torch.autograd.Function):
     def forward(ctx: Any, pixels: Tensor, thresholds: Tensor, width: float) -> Tensor:
         ctx.save_for_backward(pixels, thresholds)
         ctx.width = width
-        return (pixels > thresholds).float()
+        # As the hard form has it: a threshold below 0 tells 0 from the rest, like one at 0.
+        return (pixels > thresholds.clamp(min=0)).float()
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None]:
