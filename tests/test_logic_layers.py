@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -33,6 +34,7 @@ from bnncli.layers import (
     set_progress,
 )
 from bnncli.layers.gate_functions import chosen_gates, gates, mixed_gates
+from bnncli.models.logic import GateStack
 from bnncli.native import default_backend
 from bnncli.optim import make_optimizer
 from bnncli.quantizers import soft_form
@@ -285,6 +287,14 @@ def test_learned_thresholds_train_on_the_bits_of_the_hard_form() -> None:
     assert torch.equal(training, encoder.eval()(images))
 
 
+@pytest.mark.parametrize("name", PARAMETRIZATIONS)
+def test_gates_keep_float32_where_layers_multiply_in_bfloat16(name: str) -> None:
+    layer = dense(6, 40, parametrization=name, init="random", strength=1.0)
+    expected = layer.coefficients()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(layer.coefficients(), expected)
+
+
 def test_errors_name_what_was_given() -> None:
     with pytest.raises(UsageError, match=r"in_features=6 but input has shape \(7, 3\)"):
         dense(6, 8)(torch.rand(7, 3))
@@ -294,6 +304,17 @@ def test_errors_name_what_was_given() -> None:
         dense(6, 8, parametrization="softmx")
     with pytest.raises(UsageError, match="unknown sampling"):
         dense(6, 8, sampling="hrad")
+    for name in ("strength", "temperature", "final_temperature", "bound"):
+        with pytest.raises(UsageError, match=f"{name}=inf: expected"):
+            dense(6, 8, **{name: math.inf})
+    with pytest.raises(UsageError, match="tau=inf: expected"):
+        GroupSum(10, 5, tau=math.inf)
+    rng = np.random.default_rng(0)
+    for channels, per_tree in ((0, 2), (-2, 2), (3**39, 2), (4, 0)):
+        with pytest.raises(UsageError, match=f"{channels} channels whose trees read {per_tree}:"):
+            LogicConv2d(2, channels, 3, rng=rng, channels_per_tree=per_tree)
+    with pytest.raises(UsageError, match="radius=3 without candidates"):
+        GateStack(9, "random", "iwp", "residual", 3.0, radius=3)
     with pytest.raises(UsageError, match="expected 0 to 2"):
         Wires(3, np.array([0, 3], np.int32), np.array([1, 2], np.int32))
 

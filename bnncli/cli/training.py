@@ -188,7 +188,9 @@ def summary(run: Run, result: dict[str, Any]) -> dict[str, str]:
         lines["test packed"] = percent(result["test_packed_accuracy"])
         lines["size"] = f"{kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less"
     if "restarts" in result:
-        attempts = f"{result['steps']:,} steps in {result['restarts'] + 1} attempts"
-        lines["hard errors"] = f"{result['hard_errors']} after {attempts}"
+        n_attempts = result["restarts"] + 1
+        attempts = f"{n_attempts} attempt{'s' if n_attempts > 1 else ''}"
+        errors, steps = result["hard_errors"], result["steps"]
+        lines["hard errors"] = f"{errors} after {steps:,} steps in {attempts}"
     lines["training"] = f"{result['train_seconds']:.1f} s"
     return lines

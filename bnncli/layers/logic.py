@@ -5,6 +5,7 @@ Tensors between these layers are feature-major, (features, batch).
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -36,14 +37,14 @@ class Annealed(nn.Module):
 
     def __init__(self, temperature: float, final_temperature: float, bound: float = 0.0) -> None:
         super().__init__()
-        if not bound >= 0:
+        if not 0 <= bound < math.inf:
             raise UsageError(f"bound={bound}: expected 0 for none, or a positive number such as 2")
         self.bound = bound
         for name, value in (
             ("temperature", temperature),
             ("final_temperature", final_temperature),
         ):
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise UsageError(f"{name}={value}: expected a positive number, such as 1")
         self.first, self.last = temperature, final_temperature
         self.register_buffer("progress", torch.zeros(()))
@@ -177,7 +178,14 @@ class LogicDense(TwoForms, Annealed):
         return y
 
     def coefficients(self) -> Tensor:
-        """Give the coefficients of the current form. Shape: (out_features, 4)."""
+        """Give the coefficients of the current form. Shape: (out_features, 4).
+
+        In float32 also where layers multiply in bfloat16, so that gates round as they are frozen.
+        """
+        with torch.autocast(self.gate_logits.device.type, enabled=False):
+            return self._coefficients()
+
+    def _coefficients(self) -> Tensor:
         if not self.training:
             return self._soft() if self.soft else self.parametrization.hard(self.gate_logits)
         logits: Tensor = self.gate_logits
@@ -221,7 +229,7 @@ class GroupSum(nn.Module):
                 f"GroupSum: {in_features} signals in {n_classes} classes; the last width must be a "
                 f"multiple of {n_classes}"
             )
-        if not tau > 0:
+        if not 0 < tau < math.inf:
             raise UsageError(f"tau={tau}: expected a positive number, such as 10")
         self.in_features, self.n_classes = in_features, n_classes
         log_tau = torch.tensor([tau]).log()

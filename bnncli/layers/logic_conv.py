@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_DEPTH = 6
+MAX_CHANNELS = 65536
 
 
 class Planes(nn.Module):
@@ -104,6 +105,12 @@ class LogicConv2d(nn.Module):
         super().__init__()
         if not 1 <= depth <= MAX_DEPTH:
             raise UsageError(f"depth={depth}: expected a tree of 1 to {MAX_DEPTH} levels")
+        if not 1 <= out_channels <= MAX_CHANNELS or channels_per_tree < 1:
+            raise UsageError(
+                f"a convolution of {out_channels} channels whose trees read {channels_per_tree}: "
+                f"expected 1 to {MAX_CHANNELS} channels and at least 1; change channels, "
+                f"convolutions or channels_per_tree"
+            )
         self.in_channels, self.out_channels = in_channels, out_channels
         self.kernel_size, self.padding = kernel_size, padding
         leaves = draw_leaves(in_channels, out_channels, kernel_size, depth, channels_per_tree, rng)

@@ -5,6 +5,7 @@ Whatever the parametrization, a relaxed gate is y = c0 + c1·a + c2·b + c3·a·
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
@@ -215,6 +216,6 @@ def initial_logits(
     """Draw the first gate logits from torch's default generator."""
     if init not in INITS:
         raise unknown_name("init", init, INITS)
-    if not strength > 0:
+    if not 0 < strength < math.inf:
         raise UsageError(f"strength={strength}: expected a positive number, such as 3")
     return INITS[init](parametrization, n_gates, strength)

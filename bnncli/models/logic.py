@@ -66,6 +66,11 @@ class GateStack:
     radius: int = 0
 
     def __post_init__(self) -> None:
+        if self.radius and not self.candidates:
+            raise UsageError(
+                f"radius={self.radius} without candidates: it says where they lie; give "
+                f"candidates, such as 16, or leave radius out"
+            )
         self.rng = np.random.default_rng(int(torch.randint(2**62, ())))
         self.count = 0
 
