@@ -47,10 +47,17 @@ INTERRUPTED = (
 )
 
 
-def start_training(runs: Path) -> subprocess.Popen[str]:
+ANNEALED = (
+    *("--arch", "logic-mlp", "--widths", "300,300", "--epochs", "4", "--batch-size", "8"),
+    *("--arch-option", "candidates=4", "--arch-option", "final_temperature=0.1"),
+    *("--arch-option", "sampling=gumbel-soft", "--arch-option", "learn_thresholds=true"),
+)
+
+
+def start_training(runs: Path, options: tuple[str, ...]) -> subprocess.Popen[str]:
     code = "import sys; from bnncli.cli.main import main; sys.argv[0] = 'bnn'; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "train", *INTERRUPTED],
+        [sys.executable, "-c", code, "train", *options],
         env={
             **os.environ,
             **ENV,
@@ -64,13 +71,15 @@ def start_training(runs: Path) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_an_interrupted_run_resumes_bit_identically(tmp_path, number):
+@pytest.mark.parametrize(
+    ("number", "options"), [(signal.SIGTERM, INTERRUPTED), (signal.SIGINT, ANNEALED)]
+)
+def test_an_interrupted_run_resumes_bit_identically(tmp_path, number, options):
     whole = Cli(tmp_path / "whole")
-    whole("train", *INTERRUPTED, "--seed", "3", "-q")
+    whole("train", *options, "--seed", "3", "-q")
     (unbroken,) = list_runs(whole.runs)
     halved = Cli(tmp_path / "halved")
-    with start_training(halved.runs) as process:
+    with start_training(halved.runs, options) as process:
         assert process.stderr is not None
         lines = iter(process.stderr.readline, "")
         seen = next(line for line in lines if line.startswith("epoch 2/"))
