@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bnncli.native import logic_layers
 from bnncli.native.logic_layers import default_logic
 
 
@@ -25,7 +24,7 @@ class _Gates(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, a: Tensor, b: Tensor, coefficients: Tensor) -> Tensor:
         ctx.save_for_backward(x, a, b, coefficients)
-        y = logic_layers.gate_forward(
+        y = default_logic().gate_forward(
             x.numpy(), a.numpy(), b.numpy(), coefficients.numpy(), threads=torch.get_num_threads()
         )
         return torch.from_numpy(y)
@@ -33,7 +32,7 @@ class _Gates(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, Tensor]:
         x, a, b, coefficients = ctx.saved_tensors
-        dx, dc = logic_layers.gate_backward(
+        dx, dc = default_logic().gate_backward(
             *(x.numpy(), a.numpy(), b.numpy(), coefficients.numpy()),
             grads[0].contiguous().numpy(),
             need_x=ctx.needs_input_grad[0],
@@ -59,7 +58,7 @@ class _Mixed(torch.autograd.Function):
         ctx: Any, x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor
     ) -> Tensor:
         ctx.save_for_backward(x, candidates, weights, coefficients)
-        y = logic_layers.mixed_forward(
+        y = default_logic().mixed_forward(
             *(x.numpy(), candidates.numpy(), weights.numpy(), coefficients.numpy()),
             threads=torch.get_num_threads(),
         )
@@ -68,7 +67,7 @@ class _Mixed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
         x, candidates, weights, coefficients = ctx.saved_tensors
-        dx, dw, dc = logic_layers.mixed_backward(
+        dx, dw, dc = default_logic().mixed_backward(
             *(x.numpy(), candidates.numpy(), weights.numpy(), coefficients.numpy()),
             grads[0].contiguous().numpy(),
             need_x=ctx.needs_input_grad[0],
@@ -129,7 +128,7 @@ class _Chosen(torch.autograd.Function):
             return dx if need_x else None, None, dw, dc
         # The rows that were not read have weight 0: their share of dx is left out.
         threads = torch.get_num_threads()
-        _, dweights, dcoefficients = logic_layers.mixed_backward(
+        _, dweights, dcoefficients = default_logic().mixed_backward(
             *(x.numpy(), candidates.numpy(), best.numpy(), coefficients.numpy(), grad.numpy()),
             need_x=False,
             threads=threads,
@@ -137,7 +136,7 @@ class _Chosen(torch.autograd.Function):
         dx_tensor = None
         if need_x:
             wires = (a.numpy(), b.numpy())
-            found, _ = logic_layers.gate_backward(
+            found, _ = default_logic().gate_backward(
                 *(x.numpy(), *wires, coefficients.numpy(), grad.numpy()), threads=threads
             )
             dx_tensor = None if found is None else torch.from_numpy(found)

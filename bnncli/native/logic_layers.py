@@ -34,12 +34,6 @@ __all__ = [
     "NumpyLogic",
     "check_wires",
     "default_logic",
-    "gate_backward",
-    "gate_forward",
-    "mix_backward",
-    "mix_forward",
-    "mixed_backward",
-    "mixed_forward",
 ]
 
 
@@ -206,78 +200,3 @@ def default_logic() -> LogicKernels:
     """Return the passes of the backend that BNN_KERNEL asks for; see ``default_backend``."""
     backend = kernels.default_backend()
     return CLogic() if isinstance(backend, kernels.CBackend) else NumpyLogic()
-
-
-def gate_forward(
-    x: Floats,
-    a: Wires,
-    b: Wires,
-    coefficients: Floats,
-    out: Floats | None = None,
-    threads: int = 1,
-) -> Floats:
-    """Evaluate relaxed gates with the default kernels; see :class:`LogicKernels`."""
-    return default_logic().gate_forward(x, a, b, coefficients, out, threads)
-
-
-def gate_backward(
-    x: Floats,
-    a: Wires,
-    b: Wires,
-    coefficients: Floats,
-    grad: Floats,
-    need_x: bool = True,
-    threads: int = 1,
-) -> tuple[Floats | None, Floats]:
-    """Give a gate layer's gradients with the default kernels; see :class:`LogicKernels`."""
-    return default_logic().gate_backward(x, a, b, coefficients, grad, need_x, threads)
-
-
-def mix_forward(
-    x: Floats,
-    candidates: Wires,
-    weights: Floats,
-    out: Floats | None = None,
-    threads: int = 1,
-) -> Floats:
-    """Add up weighted rows with the default kernels; see :class:`LogicKernels`."""
-    return default_logic().mix_forward(x, candidates, weights, out, threads)
-
-
-def mix_backward(
-    x: Floats,
-    candidates: Wires,
-    weights: Floats,
-    grad: Floats,
-    need_x: bool = True,
-    threads: int = 1,
-) -> tuple[Floats | None, Floats]:
-    """Give the gradients of mixing with the default kernels; see :class:`LogicKernels`."""
-    return default_logic().mix_backward(x, candidates, weights, grad, need_x, threads)
-
-
-def mixed_forward(
-    x: Floats,
-    candidates: Wires,
-    weights: Floats,
-    coefficients: Floats,
-    out: Floats | None = None,
-    threads: int = 1,
-) -> Floats:
-    """Evaluate gates between mixes with the default kernels; see :class:`LogicKernels`."""
-    return default_logic().mixed_forward(x, candidates, weights, coefficients, out, threads)
-
-
-def mixed_backward(
-    x: Floats,
-    candidates: Wires,
-    weights: Floats,
-    coefficients: Floats,
-    grad: Floats,
-    need_x: bool = True,
-    threads: int = 1,
-) -> tuple[Floats | None, Floats, Floats]:
-    """Give the gradients of gates between mixes; see :class:`LogicKernels`."""
-    return default_logic().mixed_backward(
-        x, candidates, weights, coefficients, grad, need_x, threads
-    )
