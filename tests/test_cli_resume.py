@@ -194,7 +194,7 @@ def test_a_stop_asked_for_after_the_last_step_is_answered(tmp_path, monkeypatch)
 
 
 def test_resuming_takes_device_and_threads_of_the_first_start(trained, tmp_path, monkeypatch):
-    from bnncli.training import experiment
+    from bnncli.training import building
 
     run = stopped_early(list_runs(trained.runs)[1], tmp_path)
     (start,) = run.starts()
@@ -206,7 +206,7 @@ def test_resuming_takes_device_and_threads_of_the_first_start(trained, tmp_path,
         asked.append(name)
         return torch.device("cpu")
 
-    monkeypatch.setattr(experiment, "pick_device", pick)
+    monkeypatch.setattr(building, "pick_device", pick)
     cli = Cli(tmp_path)
     shutil.copytree(run.path, tmp_path / "again")
     for more, device in (([], "first"), (["--device", "auto"], "auto")):

@@ -12,6 +12,8 @@ from bnncli.models import ARCHS, Quantization, build_model, quantized_weights
 from bnncli.optim import claim_once, group_parameters, make_optimizer
 
 SHAPES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]
+GATES = [name for name, arch in ARCHS.items() if arch.defaults.get("weights") == "gates"]
+WEIGHTED = [name for name in ARCHS if name not in GATES]
 SMALL = {"bnn-vgg": {"width_factor": 0.1}, "bnn-mlp": {"widths": (33, 20)}}
 
 
@@ -26,7 +28,7 @@ def small(arch: str, shape=(1, 8, 8), weights="binary", activations="float", **o
     )
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", WEIGHTED)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("activations", ["float", "binary"])
 def test_every_arch_maps_bytes_to_logits(arch, shape, activations):
@@ -35,7 +37,7 @@ def test_every_arch_maps_bytes_to_logits(arch, shape, activations):
     assert model(images).shape == (3, 10)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", WEIGHTED)
 def test_binary_weights_are_binary_in_every_layer(arch):
     model = small(arch)
     layers = [m for m in model if isinstance(m, QuantConv2d | QuantLinear)]
@@ -44,7 +46,7 @@ def test_binary_weights_are_binary_in_every_layer(arch):
         assert set(quantizer(weight).unique().tolist()) == {-1.0, 1.0}
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", WEIGHTED)
 def test_binary_activations_feed_every_layer_but_the_first(arch):
     model = small(arch, activations="binary")
     layers = [m for m in model if isinstance(m, QuantConv2d | QuantLinear)]
@@ -52,9 +54,16 @@ def test_binary_activations_feed_every_layer_but_the_first(arch):
     assert not any(isinstance(m, nn.ReLU) for m in model)
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", WEIGHTED)
 def test_float_weights_leave_no_quantizer(arch):
     assert quantized_weights(small(arch, weights="float")) == []
+
+
+@pytest.mark.parametrize("weights", ["binary", "float"])
+@pytest.mark.parametrize("arch", GATES)
+def test_networks_of_gates_refuse_quantizers(arch, weights):
+    with pytest.raises(UsageError, match=f"weights {weights} given, but it is made of gates"):
+        small(arch, weights=weights)
 
 
 def test_smallconv_has_the_sizes_of_its_name():
@@ -86,7 +95,7 @@ def test_errors_name_what_is_known():
         small("mlp", widths=(0,))
 
 
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", WEIGHTED)
 @pytest.mark.parametrize("weights", ["binary", "float"])
 def test_each_parameter_is_claimed_once(arch, weights):
     model = small(arch, weights=weights)

@@ -157,7 +157,6 @@ def test_a_loss_that_is_no_number_is_one_line():
         ({"train": {"optimizer": "sgd"}}, "train.optimizer='sgd'"),
         ({"train": {"label_smoothing": 0.1}}, "train.label_smoothing=0.1"),
         ({"train": {"precision": "bfloat16"}}, "train.precision='bfloat16'"),
-        ({"train": {"epochs": 2, "restarts": 2}}, "train.epochs=2 for 3 attempts"),
         ({"model": {"arch_options": {"parametrization": "walsh"}}}, "parametrization walsh"),
         (
             {"model": {"arch": "mlp", "weights": "float"}, "train": {"trainer": "table"}},

@@ -216,6 +216,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_one_line():
 def test_deterministic_algorithms_are_asked_for(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "use_deterministic_algorithms", asked.append)
+    monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: asked[-1:] == [True])
     for number, flag in enumerate([True, False]):
         run = new_run(tmp_path / str(number), settings(epochs=1, deterministic=flag), force=False)
         run_training(run, DATA, device=CPU)

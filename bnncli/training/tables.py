@@ -61,12 +61,8 @@ class TableTraining:
         train = settings.train
         _refuse(train)
         self.settings, self.data = settings, data
-        self.n_attempts = (train.restarts or 0) + 1
-        if train.epochs < self.n_attempts:
-            raise UsageError(
-                f"train.epochs={train.epochs} for {self.n_attempts} attempts: give at least one "
-                "epoch for each"
-            )
+        # Every attempt has an epoch at least, so few epochs are few attempts.
+        self.n_attempts = min((train.restarts or 0) + 1, train.epochs)
         self.progress = Progress()
         self.reporters: list[Reporter] = []
         self.should_stop: ShouldStop = never
