@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,7 +17,6 @@ from bnncli.packed import NumpyBackend
 from bnncli.packed.logic import LogicNetwork
 from tests.test_packed_logic import brute_force, random_images, random_network
 
-ROOT = Path(__file__).resolve().parent.parent
 INTERPRETED = {0x8, 0x2, 0xE, 0x6, 0x7, 0xD, 0x1, 0x9}
 needs_kernels = pytest.mark.skipif(not available_isas(), reason="the C kernels are not built")
 
@@ -175,20 +171,3 @@ def test_threads_share_an_interpreter():
     with ThreadPoolExecutor(4) as pool:
         for counts, images in zip(pool.map(interpreter, batches), batches, strict=True):
             assert np.array_equal(counts, brute_force(drawn, images))
-
-
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler named cc")
-def test_the_interpreter_is_clean_under_sanitizers(tmp_path):
-    program = tmp_path / "fuzz"
-    sanitizers = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-O0"]
-    options = ["-std=c11", "-Wall", "-Wextra", "-Werror"]
-    folders = [f"-I{ROOT / 'kernels' / name}" for name in ("include", "src")]
-    sources = [ROOT / "kernels/src/logic_eval.c", ROOT / "tests/kernels/fuzz_logic_eval.c"]
-    empty = tmp_path / "empty.c"
-    empty.write_text("int main(void) { return 0; }\n")
-    if subprocess.run(["cc", *sanitizers, empty, "-o", program], check=False).returncode:
-        pytest.skip("cc cannot link the sanitizers")
-    subprocess.run(["cc", *options, *sanitizers, *folders, *sources, "-o", program], check=True)
-    found = subprocess.run([program, "40", "7"], capture_output=True, text=True, check=False)
-    assert found.returncode == 0, found.stdout + found.stderr
-    assert found.stdout.startswith("40 cases: ref scalar")

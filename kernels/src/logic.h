@@ -46,6 +46,14 @@ typedef struct {
     float *tile;
 } bnn_columns;
 
+/* The batch is cut into blocks of so many columns; the last one may have fewer. */
+BNN_INLINE size_t bnn_blocks_for(size_t batch, size_t width) { return (batch + width - 1) / width; }
+
+BNN_INLINE bnn_columns bnn_columns_of(size_t block, size_t width, size_t batch, float *tile) {
+    size_t first = block * width;
+    return (bnn_columns){first, bnn_min(batch - first, width), width, tile};
+}
+
 /* No sum depends on how many threads share the work: see logic_layer.c and logic_mix.c. */
 struct bnn_logic_isa {
     void (*gates_forward)(const bnn_gates_job *job, bnn_columns at);
@@ -85,6 +93,7 @@ BNN_DECLARE_LOGIC(neon)
 
 #define BNN_GATE_COLUMNS 64 /* columns of a block; fixed, so that sums never depend on threads */
 #define BNN_TILE_FLOATS ((size_t)1 << 18) /* 1 MiB: half of a second-level cache, or all of it */
+#define BNN_MIX_ALONE_BELOW 524288 /* products that are not worth waking a thread */
 #define BNN_GATES_AHEAD 8   /* gates between asking for their rows and using them */
 #define BNN_WIDEST_TILE 64  /* columns; the others are 32 and 16 */
 #define BNN_ROWS_AHEAD 16   /* rows between asking for memory and using it */

@@ -44,33 +44,8 @@ void bnn_gates_backward_ref(const bnn_gates_job *job, bnn_columns at, float *dc)
 
 /* -- each instruction set ------------------------------------------------------------------- */
 
-#define SUFFIX scalar
-#define TARGET
-#include "logic_layer_body.h"
-#undef SUFFIX
-#undef TARGET
-
-#if BNN_X86
-#define SUFFIX avx2
-#define TARGET BNN_AVX2
-#include "logic_layer_body.h"
-#undef SUFFIX
-#undef TARGET
-
-#define SUFFIX avx512
-#define TARGET BNN_AVX512
-#include "logic_layer_body.h"
-#undef SUFFIX
-#undef TARGET
-#endif
-
-#if BNN_NEON
-#define SUFFIX neon
-#define TARGET
-#include "logic_layer_body.h"
-#undef SUFFIX
-#undef TARGET
-#endif
+#define BODY "logic_layer_body.h"
+#include "logic_each_isa.h"
 
 /* -- the whole batch ------------------------------------------------------------------------ */
 
@@ -83,9 +58,7 @@ typedef struct {
 } layer_work;
 
 static bnn_columns block_at(const bnn_gates_job *job, size_t block) {
-    size_t first = block * BNN_GATE_COLUMNS;
-    bnn_columns at = {first, bnn_min(job->batch - first, BNN_GATE_COLUMNS), 0, NULL};
-    return at;
+    return bnn_columns_of(block, BNN_GATE_COLUMNS, job->batch, NULL);
 }
 
 static size_t threads_for(const bnn_gates_job *job, size_t threads) {
@@ -110,7 +83,7 @@ void bnn_gates_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t
                        size_t outputs, float *y, size_t threads) {
     bnn_gates_job job = {x, inputs, outputs, batch, a, b, coefficients, y, NULL, NULL};
     layer_work work = {isa->logic, &job, NULL, NULL};
-    size_t blocks = (batch + BNN_GATE_COLUMNS - 1) / BNN_GATE_COLUMNS;
+    size_t blocks = bnn_blocks_for(batch, BNN_GATE_COLUMNS);
     bnn_pool_run(forward_block, &work, blocks, threads_for(&job, threads));
 }
 
@@ -119,7 +92,7 @@ int bnn_gates_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t
                        size_t outputs, const float *grad, float *dx, float *dcoefficients,
                        size_t threads) {
     bnn_gates_job job = {x, inputs, outputs, batch, a, b, coefficients, NULL, grad, dx};
-    size_t blocks = (batch + BNN_GATE_COLUMNS - 1) / BNN_GATE_COLUMNS;
+    size_t blocks = bnn_blocks_for(batch, BNN_GATE_COLUMNS);
     layer_work work = {isa->logic, &job, dcoefficients, NULL};
     if (blocks > 1) {
         work.more_dc = bnn_allocate_floats(blocks - 1, 4, outputs);

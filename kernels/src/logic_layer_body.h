@@ -1,4 +1,4 @@
-/* The gate layer for one instruction set: SUFFIX and TARGET are defined by the includer. */
+/* The gate layer for one instruction set: SUFFIX and TARGET come from logic_each_isa.h. */
 #define VEC LOGIC_JOIN(vec, SUFFIX)
 #define LANES ((size_t)LOGIC_JOIN(lanes, SUFFIX))
 #define GROUP (LANES < 4 ? 1 : LANES / 4) /* gates whose sums fill whole vectors */

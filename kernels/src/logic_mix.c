@@ -43,37 +43,11 @@ void bnn_mix_inputs_ref(const bnn_mix_job *job, bnn_columns at) {
 
 /* -- each instruction set ------------------------------------------------------------------- */
 
-#define SUFFIX scalar
-#define TARGET
-#include "logic_mix_body.h"
-#undef SUFFIX
-#undef TARGET
-
-#if BNN_X86
-#define SUFFIX avx2
-#define TARGET BNN_AVX2
-#include "logic_mix_body.h"
-#undef SUFFIX
-#undef TARGET
-
-#define SUFFIX avx512
-#define TARGET BNN_AVX512
-#include "logic_mix_body.h"
-#undef SUFFIX
-#undef TARGET
-#endif
-
-#if BNN_NEON
-#define SUFFIX neon
-#define TARGET
-#include "logic_mix_body.h"
-#undef SUFFIX
-#undef TARGET
-#endif
+#define BODY "logic_mix_body.h"
+#include "logic_each_isa.h"
 
 /* -- the whole batch ------------------------------------------------------------------------ */
 
-#define ALONE_BELOW 524288 /* products that are not worth waking a thread */
 #define ROW_CHUNK 256      /* rows that a thread takes at a time; fixed, though sums ignore it */
 
 typedef struct {
@@ -86,14 +60,12 @@ typedef struct {
 } mix_work;
 
 static size_t threads_for(const bnn_mix_job *job, size_t threads, size_t blocks) {
-    return job->rows * job->k * job->batch < ALONE_BELOW ? 1 : bnn_min(threads, blocks);
+    return job->rows * job->k * job->batch < BNN_MIX_ALONE_BELOW ? 1 : bnn_min(threads, blocks);
 }
 
 static bnn_columns tile_at(const mix_work *work, size_t block, size_t slot) {
-    size_t first = block * work->width;
-    bnn_columns at = {first, bnn_min(work->job->batch - first, work->width), work->width,
-                      work->tiles + slot * work->job->inputs * work->width};
-    return at;
+    float *tile = work->tiles + slot * work->job->inputs * work->width;
+    return bnn_columns_of(block, work->width, work->job->batch, tile);
 }
 
 static void forward_tile(void *context, size_t block, size_t slot) {
@@ -123,7 +95,7 @@ int bnn_mix_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t ba
                     float *y, size_t threads) {
     bnn_mix_job job = {x, inputs, rows, k, batch, candidates, weights, y, NULL, NULL};
     mix_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch)};
-    size_t blocks = (batch + work.width - 1) / work.width;
+    size_t blocks = bnn_blocks_for(batch, work.width);
     threads = threads_for(&job, threads, blocks);
     work.tiles = bnn_allocate_floats(threads, inputs, work.width);
     if (!work.tiles) return -1;
@@ -137,8 +109,8 @@ int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t b
                      const float *grad, float *dx, float *dweights, size_t threads) {
     bnn_mix_job job = {x, inputs, rows, k, batch, candidates, weights, NULL, grad, dweights};
     mix_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch), .dx = dx};
-    size_t blocks = (batch + work.width - 1) / work.width;
-    size_t chunks = (rows + ROW_CHUNK - 1) / ROW_CHUNK;
+    size_t blocks = bnn_blocks_for(batch, work.width);
+    size_t chunks = bnn_blocks_for(rows, ROW_CHUNK);
     size_t tile_threads = threads_for(&job, threads, blocks);
     size_t row_threads = threads_for(&job, threads, chunks);
     work.tiles = bnn_allocate_floats(tile_threads, inputs, work.width);

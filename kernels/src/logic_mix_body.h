@@ -1,4 +1,4 @@
-/* Sparse mixing for one instruction set: SUFFIX and TARGET are defined by the includer. */
+/* Sparse mixing for one instruction set: SUFFIX and TARGET come from logic_each_isa.h. */
 #include "logic_tile_body.h"
 
 TARGET BNN_INLINE void OP(mix_forward)(const bnn_mix_job *job, bnn_columns at,

@@ -63,37 +63,10 @@ void bnn_mixed_backward_ref(const bnn_mixed_job *job, bnn_columns at, float *dx,
 
 /* -- each instruction set ------------------------------------------------------------------- */
 
-#define SUFFIX scalar
-#define TARGET
-#include "logic_mixed_body.h"
-#undef SUFFIX
-#undef TARGET
-
-#if BNN_X86
-#define SUFFIX avx2
-#define TARGET BNN_AVX2
-#include "logic_mixed_body.h"
-#undef SUFFIX
-#undef TARGET
-
-#define SUFFIX avx512
-#define TARGET BNN_AVX512
-#include "logic_mixed_body.h"
-#undef SUFFIX
-#undef TARGET
-#endif
-
-#if BNN_NEON
-#define SUFFIX neon
-#define TARGET
-#include "logic_mixed_body.h"
-#undef SUFFIX
-#undef TARGET
-#endif
+#define BODY "logic_mixed_body.h"
+#include "logic_each_isa.h"
 
 /* -- the whole batch ------------------------------------------------------------------------ */
-
-#define ALONE_BELOW 524288 /* products that are not worth waking a thread */
 
 typedef struct {
     const bnn_logic_isa *isa;
@@ -108,16 +81,11 @@ typedef struct {
 
 static size_t gradients(const bnn_mixed_job *job) { return job->outputs * (2 * job->k + 4); }
 
-static bnn_columns columns_at(const mixed_work *work, size_t block, float *tile) {
-    size_t first = block * work->width;
-    bnn_columns at = {first, bnn_min(work->job->batch - first, work->width), work->width, tile};
-    return at;
-}
-
 static void forward_tile(void *context, size_t block, size_t slot) {
     const mixed_work *work = context;
     const bnn_mixed_job *job = work->job;
-    bnn_columns at = columns_at(work, block, work->tiles + slot * job->inputs * work->width);
+    float *tile = work->tiles + slot * job->inputs * work->width;
+    bnn_columns at = bnn_columns_of(block, work->width, job->batch, tile);
     bnn_tile_load(job->x, job->inputs, job->batch, at);
     work->isa->mixed_forward(job, at);
 }
@@ -139,7 +107,7 @@ static void backward_tile(void *context, size_t index, size_t slot) {
     bnn_mixed_job job = *work->job;
     const size_t floats = job.inputs * work->width;
     float *tile = work->tiles + slot * (floats + work->more), *more = tile + floats;
-    bnn_columns at = columns_at(work, work->first_block + index, tile);
+    bnn_columns at = bnn_columns_of(work->first_block + index, work->width, job.batch, tile);
     if (index) {
         job.dweights = work->partial + (index - 1) * gradients(&job);
         job.dcoefficients = job.dweights + 2 * job.outputs * job.k;
@@ -173,7 +141,7 @@ static void add_up(const mixed_work *work, size_t tiles) {
 }
 
 static size_t threads_for(const bnn_mixed_job *job, size_t threads, size_t blocks) {
-    return 2 * job->outputs * job->k * job->batch < ALONE_BELOW ? 1 : bnn_min(threads, blocks);
+    return 2 * job->outputs * job->k * job->batch < BNN_MIX_ALONE_BELOW ? 1 : bnn_min(threads, blocks);
 }
 
 int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
@@ -183,7 +151,7 @@ int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t 
                          .candidates = candidates, .weights = weights,
                          .coefficients = coefficients, .y = y};
     mixed_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch)};
-    size_t blocks = (batch + work.width - 1) / work.width;
+    size_t blocks = bnn_blocks_for(batch, work.width);
     threads = threads_for(&job, threads, blocks);
     work.tiles = bnn_allocate_floats(threads, inputs, work.width);
     if (!work.tiles) return -1;
@@ -202,7 +170,7 @@ int bnn_mixed_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t
                          .dcoefficients = dcoefficients};
     mixed_work work = {.isa = isa->logic, .job = &job, .width = bnn_tile_width(inputs, batch),
                        .dx = dx};
-    size_t blocks = (batch + work.width - 1) / work.width;
+    size_t blocks = bnn_blocks_for(batch, work.width);
     threads = threads_for(&job, threads, blocks);
     work.apart = 2 * inputs * work.width > BNN_TILE_FLOATS;
     if (dx) work.more = (work.apart ? 2 * outputs : inputs) * work.width;

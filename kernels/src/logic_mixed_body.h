@@ -1,4 +1,4 @@
-/* Gates between mixes for one instruction set: SUFFIX and TARGET are defined by the includer. */
+/* Gates between mixes for one instruction set: SUFFIX and TARGET come from logic_each_isa.h. */
 #include "logic_tile_body.h"
 
 TARGET BNN_INLINE void OP(mixed_forward)(const bnn_mixed_job *job, bnn_columns at,

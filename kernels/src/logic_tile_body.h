@@ -1,4 +1,4 @@
-/* Rows of a tile for one instruction set: SUFFIX and TARGET are defined by the includer. */
+/* Rows of a tile for one instruction set: SUFFIX and TARGET come from logic_each_isa.h. */
 #define VEC LOGIC_JOIN(vec, SUFFIX)
 #define LANES ((size_t)LOGIC_JOIN(lanes, SUFFIX))
 #define MOST (BNN_WIDEST_TILE / LANES)

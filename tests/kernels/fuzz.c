@@ -1,34 +1,6 @@
 /* Random shapes through every instruction set of this machine, in buffers of exactly the right
  * size, against sums taken one element at a time. Usage: fuzz CASES SEED. */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "bnn_isa.h"
-
-static const char *const isa_names[] = {"ref", "scalar", "avx2", "avx512", "neon"};
-#define N_ISAS (sizeof isa_names / sizeof *isa_names)
-
-static uint64_t state;
-
-static uint64_t next(void) { /* splitmix64 */
-    uint64_t z = state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t between(size_t low, size_t high) { return low + next() % (high - low + 1); }
-
-static void *allocate(size_t bytes) {
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p) exit(3);
-    return p;
-}
-
-static void fail(const char *what, const char *isa, size_t at) {
-    printf("%s %s differs at %zu\n", isa, what, at);
-    exit(1);
-}
+#include "fuzzing.h"
 
 static void *random_signs(size_t rows, size_t bits) {
     size_t words = bnn_words_for(bits);
@@ -212,25 +184,18 @@ static void check_table(const bnn_isa *isa) {
     free(a), free(b), free(logits), free(got), free(wanted), free(x), free(y);
 }
 
-int main(int argc, char **argv) {
-    long cases = argc > 1 ? atol(argv[1]) : 100;
-    state = argc > 2 ? (uint64_t)atol(argv[2]) : 0;
-    for (long i = 0; i < cases; i++) {
-        task t;
-        int is_gemm = i % 2 == 0;
-        task_init(&t, is_gemm);
-        for (size_t j = 0; j < N_ISAS; j++) {
-            const bnn_isa *isa = bnn_isa_find(isa_names[j]);
-            if (!isa) continue;
-            task_check(&t, isa, is_gemm);
-            check_pack(isa);
-            check_table(isa);
-        }
-        task_free(&t);
+static void check(long number) {
+    task t;
+    int is_gemm = number % 2 == 0;
+    task_init(&t, is_gemm);
+    for (size_t j = 0; j < N_ISAS; j++) {
+        const bnn_isa *isa = bnn_isa_find(isa_names[j]);
+        if (!isa) continue;
+        task_check(&t, isa, is_gemm);
+        check_pack(isa);
+        check_table(isa);
     }
-    printf("%ld cases:", cases);
-    for (size_t j = 0; j < N_ISAS; j++)
-        if (bnn_isa_find(isa_names[j])) printf(" %s", isa_names[j]);
-    printf("\n");
-    return 0;
+    task_free(&t);
 }
+
+int main(int argc, char **argv) { return fuzz(argc, argv, check); }

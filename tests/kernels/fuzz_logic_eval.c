@@ -1,37 +1,6 @@
 /* Random programs of gate networks through every instruction set of this machine, in buffers of
  * exactly the right size, against plain C. Usage: fuzz_logic_eval CASES SEED. */
-#include <stdio.h>
-#include <stdlib.h>
-
-#include "bnn_isa.h"
-
-typedef struct {
-    const char *name;
-    int runs_here;
-    void (*pack)(const bnn_logic_program *, const uint8_t *, size_t, size_t, uint64_t *);
-    void (*gates)(const bnn_logic_program *, uint64_t *);
-    void (*sum)(const bnn_logic_program *, const uint64_t *, size_t, int32_t *);
-} path;
-
-#define PATH(SUFFIX, HERE) \
-    {#SUFFIX, HERE, bnn_logic_pack_##SUFFIX, bnn_logic_gates_##SUFFIX, bnn_logic_sum_##SUFFIX}
-
-static uint64_t state;
-
-static uint64_t next(void) { /* splitmix64 */
-    uint64_t z = state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t between(size_t low, size_t high) { return low + next() % (high - low + 1); }
-
-static void *allocate(size_t bytes) {
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p) exit(3);
-    return p;
-}
+#include "fuzzing.h"
 
 static void *random_bytes(size_t bytes) {
     uint8_t *out = allocate(bytes);
@@ -108,8 +77,9 @@ static void free_program(const bnn_logic_program *p) {
 
 /* -- comparison ------------------------------------------------------------------------------- */
 
-static void check(const path *paths, size_t n_paths) {
+static void check(long number) {
     bnn_logic_program p = {0};
+    (void)number;
     pixels = between(1, 200);
     images = between(0, 3) ? between(1, BNN_LOGIC_SAMPLES) : BNN_LOGIC_SAMPLES;
     random_inputs(&p);
@@ -119,56 +89,24 @@ static void check(const path *paths, size_t n_paths) {
     uint8_t *pixel_bytes = random_bytes(images * pixels);
     size_t values_bytes = n_slots * BNN_LOGIC_WORDS * sizeof(uint64_t);
     size_t counts_bytes = images * p.groups * sizeof(int32_t);
-    uint64_t *start = random_bytes(values_bytes);
-    uint64_t *expected = NULL;
-    int32_t *expected_counts = NULL;
-    for (size_t i = 0; i < n_paths; i++) {
-        if (!paths[i].runs_here) continue;
-        uint64_t *values = allocate(values_bytes);
-        int32_t *counts = allocate(counts_bytes);
-        memcpy(values, start, values_bytes);
-        paths[i].pack(&p, pixel_bytes, images, pixels, values);
-        paths[i].gates(&p, values);
-        paths[i].sum(&p, values, images, counts);
-        if (i == 0) {
-            expected = values;
-            expected_counts = counts;
-            continue;
-        }
-        if (memcmp(values, expected, values_bytes) || memcmp(counts, expected_counts, counts_bytes)) {
-            printf("%s differs from ref\n", paths[i].name);
-            exit(1);
-        }
-        free(values);
-        free(counts);
+    uint64_t *start = random_bytes(values_bytes), *values[N_ISAS] = {NULL};
+    int32_t *counts[N_ISAS] = {NULL};
+    for (size_t i = 0; i < N_ISAS; i++) {
+        const bnn_isa *isa = bnn_isa_find(isa_names[i]);
+        if (!isa) continue;
+        values[i] = allocate(values_bytes);
+        counts[i] = allocate(counts_bytes);
+        memcpy(values[i], start, values_bytes);
+        isa->logic_pack(&p, pixel_bytes, images, pixels, values[i]);
+        isa->logic_gates(&p, values[i]);
+        isa->logic_sum(&p, values[i], images, counts[i]);
+        if (memcmp(values[i], values[0], values_bytes)) fail("slots", isa->name, images);
+        if (memcmp(counts[i], counts[0], counts_bytes)) fail("counts", isa->name, images);
     }
-    free(expected);
-    free(expected_counts);
+    for (size_t i = 0; i < N_ISAS; i++) free(values[i]), free(counts[i]);
     free(start);
     free(pixel_bytes);
     free_program(&p);
 }
 
-int main(int argc, char **argv) {
-    if (argc != 3) return 2;
-    long cases = strtol(argv[1], NULL, 10);
-    state = strtoull(argv[2], NULL, 10);
-    path paths[] = {
-        PATH(ref, 1),
-        PATH(scalar, 1),
-#if BNN_X86
-        PATH(avx2, __builtin_cpu_supports("avx2")),
-        PATH(avx512, __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")),
-#endif
-#if BNN_NEON
-        PATH(neon, 1),
-#endif
-    };
-    size_t n_paths = sizeof paths / sizeof *paths;
-    for (long i = 0; i < cases; i++) check(paths, n_paths);
-    printf("%ld cases:", cases);
-    for (size_t i = 0; i < n_paths; i++)
-        if (paths[i].runs_here) printf(" %s", paths[i].name);
-    printf("\n");
-    return 0;
-}
+int main(int argc, char **argv) { return fuzz(argc, argv, check); }

@@ -1,33 +1,11 @@
 /* Random layers of relaxed gates through every instruction set of this machine and 1 to 3 threads,
  * in buffers of exactly the right size, against plain C on one. Operands are small whole numbers,
  * so that every sum is exact in any order. Usage: fuzz_logic_layers CASES SEED. */
-#include <stdio.h>
-#include <stdlib.h>
+#include "fuzzing.h"
 
-#include "bnn_isa.h"
-
-static const char *const isa_names[] = {"ref", "scalar", "avx2", "avx512", "neon"};
-#define N_ISAS (sizeof isa_names / sizeof *isa_names)
 #define MOST_THREADS 3
 #define N_PASSES 6
 #define N_RESULTS 3
-
-static uint64_t state;
-
-static uint64_t next(void) { /* splitmix64 */
-    uint64_t z = state += 0x9e3779b97f4a7c15u;
-    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
-    return z ^ z >> 31;
-}
-
-static size_t between(size_t low, size_t high) { return low + next() % (high - low + 1); }
-
-static void *allocate(size_t bytes) {
-    void *p = malloc(bytes ? bytes : 1);
-    if (!p) exit(3);
-    return p;
-}
 
 static float *random_floats(size_t count) {
     float *out = allocate(count * sizeof *out);
@@ -137,8 +115,9 @@ static void compare(const char *what, const char *isa, size_t threads, const res
     for (size_t i = 0; i < wanted->count; i++) {
         float apart = (got->values[i] - wanted->values[i]) / largest;
         if (apart > 1e-6f || apart < -1e-6f) {
-            printf("%s %s with %zu threads differs at %zu\n", isa, what, threads, i);
-            exit(1);
+            char pass[64];
+            snprintf(pass, sizeof pass, "%s with %zu threads", what, threads);
+            fail(pass, isa, i);
         }
     }
 }
@@ -160,17 +139,11 @@ static void check_pass(const layer *l, int pass, int with_dx) {
     for (size_t r = 0; r < N_RESULTS; r++) free(wanted[r].values);
 }
 
-int main(int argc, char **argv) {
-    long cases = argc > 1 ? atol(argv[1]) : 100;
-    state = argc > 2 ? (uint64_t)atol(argv[2]) : 0;
-    for (long i = 0; i < cases; i++) {
-        layer l = random_layer();
-        for (int pass = 0; pass < N_PASSES; pass++) check_pass(&l, pass, (int)between(0, 1));
-        layer_free(&l);
-    }
-    printf("%ld cases:", cases);
-    for (size_t j = 0; j < N_ISAS; j++)
-        if (bnn_isa_find(isa_names[j])) printf(" %s", isa_names[j]);
-    printf("\n");
-    return 0;
+static void check(long number) {
+    layer l = random_layer();
+    (void)number;
+    for (int pass = 0; pass < N_PASSES; pass++) check_pass(&l, pass, (int)between(0, 1));
+    layer_free(&l);
 }
+
+int main(int argc, char **argv) { return fuzz(argc, argv, check); }
