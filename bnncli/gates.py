@@ -70,3 +70,9 @@ def swap_inputs(tables: NDArray[Any]) -> NDArray[np.uint8]:
     given = tables.astype(np.uint8)
     swapped = given & 0b1001 | (given & 0b0010) << 1 | (given & 0b0100) >> 1
     return swapped.astype(np.uint8)
+
+
+INVERT_A = [(t & 0b0101) << 1 | (t & 0b1010) >> 1 for t in range(N_GATES)]
+INVERT_B = [(t & 0b0011) << 2 | (t & 0b1100) >> 2 for t in range(N_GATES)]
+SWAP = [t & 0b1001 | (t & 0b0010) << 1 | (t & 0b0100) >> 1 for t in range(N_GATES)]
+"""By truth table: that of the same gate with an input complemented, or its inputs exchanged."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from bnncli.circuit.ir import FIRST_INPUT
 from bnncli.data import rule_table
 from bnncli.gates import AND, XOR
 from bnncli.packed import PackedModel, elementwise, layers
-from bnncli.packed.logic import FIRST_INPUT, LogicNetwork
+from bnncli.packed.logic import LogicNetwork
 
 SIGNS = np.array([[-1.0], [1.0]], np.float32)
 HALVES = np.array([0.5, -0.5], np.float32)

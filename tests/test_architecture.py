@@ -21,8 +21,13 @@ ORDER = [
     "gates",
     "jsontext",
     "data",
+    "circuit",
     "packed",
     "native",
+    "prove",
+    "minimize",
+    "codegen",
+    "extract",
     "quantizers",
     "norms",
     "layers",
@@ -41,8 +46,9 @@ ORDER = [
     "cli",
 ]
 # Frozen models run without torch, so these see nothing of the torch modules.
-TORCH_FREE = {"gates", "packed", "native"}
-ALLOWED_IN_TORCH_FREE = {"errors", "options", "bits", "gates", "data", "packed", "native"}
+CIRCUITS = {"circuit", "prove", "minimize", "codegen", "extract"}
+TORCH_FREE = {"gates", "packed", "native"} | CIRCUITS
+ALLOWED_IN_TORCH_FREE = TORCH_FREE | {"errors", "options", "bits", "jsontext", "data"}
 
 
 def top_module(path: Path) -> str:

@@ -17,11 +17,12 @@ import numpy as np
 from bnncli.bench.harness import Case, Contender, Contest, Work, equal_to
 from bnncli.bench.peer_logic import OPTIONS, PeerNetwork, find_compiler
 from bnncli.bits import WORD, WORD_BITS, pack_bits, unpack_bits
+from bnncli.circuit.ir import FIRST_INPUT
 from bnncli.errors import BnnError
 from bnncli.gates import N_GATES, TRIVIAL
 from bnncli.native import CBackend, available_isas
 from bnncli.packed import PackedModel
-from bnncli.packed.logic import FIRST_INPUT, LogicNetwork
+from bnncli.packed.logic import LogicNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

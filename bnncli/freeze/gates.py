@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnncli.circuit.ir import FALSE
 from bnncli.freeze.lowering import Layout, lower, vector
 from bnncli.freeze.netlist import Netlist
 from bnncli.gates import OR
@@ -20,7 +21,6 @@ from bnncli.layers import (
     Thermometer,
 )
 from bnncli.packed import elementwise, layers
-from bnncli.packed.logic import FALSE
 
 if TYPE_CHECKING:
     from bnncli.packed import Step

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncli.packed.logic import FIRST_INPUT, LogicNetwork
+from bnncli.circuit.ir import FIRST_INPUT
+from bnncli.packed.logic import LogicNetwork
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

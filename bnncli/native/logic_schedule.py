@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnncli.bits import unpack_bits
+from bnncli.circuit.levels import gate_levels
 from bnncli.native.logic_plan import Netlist, polarize, simplify
-from bnncli.packed.logic import gate_levels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

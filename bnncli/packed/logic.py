@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnncli.circuit.ir import FIRST_INPUT
 from bnncli.errors import BnnError
 from bnncli.gates import N_GATES
 from bnncli.packed.step import Step, array, integer, register
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
 
     from bnncli.packed.backend import Backend
     from bnncli.packed.step import Array, Run
-
-FALSE = 0
-"""The signal that is always 0; 1 is the one that is always 1."""
-
-FIRST_INPUT = 2
-"""The number of the first input's signal, after the constants false and true."""
 
 MAX_GROUP = 2**24
 """Counts up to this are exact as float32."""
@@ -70,9 +65,14 @@ class LogicNetwork(Step):
         return len(self.op)
 
     @property
+    def first_gate(self) -> int:
+        """Give the signal that gate 0 drives."""
+        return FIRST_INPUT + self.n_inputs
+
+    @property
     def n_signals(self) -> int:
         """Count the constants, inputs and gates."""
-        return FIRST_INPUT + self.n_inputs + self.n_gates
+        return self.first_gate + self.n_gates
 
     @property
     def group_size(self) -> int:
@@ -100,7 +100,7 @@ class LogicNetwork(Step):
             )
 
     def _check_signals(self) -> None:
-        before = np.arange(FIRST_INPUT + self.n_inputs, self.n_signals, dtype=np.int32)
+        before = np.arange(self.first_gate, self.n_signals, dtype=np.int32)
         for name, signals, limit in (
             ("a", self.a, before),
             ("b", self.b, before),
@@ -128,15 +128,3 @@ class LogicNetwork(Step):
             return count(rows).astype(np.float32)
 
         return run
-
-
-def gate_levels(first_gate: int, a: NDArray[np.int32], b: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Give the level of each gate: 1 + the highest level that it reads, where inputs have level 0.
-
-    Shape: (n_gates,), (n_gates,) -> (n_gates,).
-    """
-    # One pass over Python lists: linear in the gates whatever the depth.
-    level = [0] * first_gate
-    for x, y in zip(a.tolist(), b.tolist(), strict=True):
-        level.append(1 + max(level[x], level[y]))
-    return np.array(level[first_gate:], dtype=np.int32)

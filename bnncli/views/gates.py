@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnncli.circuit.levels import gate_levels
 from bnncli.errors import BnnError
 from bnncli.gates import GATE_NAMES, N_GATES, TRIVIAL
 from bnncli.native.logic_plan import live_nodes, simplify
 from bnncli.packed import load_packed
-from bnncli.packed.logic import FIRST_INPUT, LogicNetwork, gate_levels
+from bnncli.packed.logic import LogicNetwork
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -122,7 +123,7 @@ def live_gates(network: LogicNetwork) -> NDArray[np.bool_]:
     _, inputs = np.unique(keys, return_inverse=True)
     inputs = np.where(network.threshold == NEVER, -1, inputs)
     # With every gate an output, the netlist's literals say what each of them became.
-    every = np.arange(FIRST_INPUT + network.n_inputs, network.n_signals, dtype=np.int32)
+    every = np.arange(network.first_gate, network.n_signals, dtype=np.int32)
     netlist = simplify(replace(network, outputs=every, n_groups=1), inputs)
     # By signal: the constants, the inputs and the gates as nodes.
     nodes = [0, 0, *(1 + inputs).tolist(), *(literal >> 1 for literal in netlist.outputs)]
@@ -130,7 +131,7 @@ def live_gates(network: LogicNetwork) -> NDArray[np.bool_]:
     live = live_nodes(netlist)
     kept = np.zeros(network.n_gates, np.bool_)
     expected = netlist.first_gate
-    for i, node in enumerate(nodes[FIRST_INPUT + network.n_inputs :]):
+    for i, node in enumerate(nodes[network.first_gate :]):
         if node == expected:  # this gate made the node; later ones may stand for it
             kept[i] = live[node]
             expected += 1
@@ -150,7 +151,7 @@ def view_file(path: Path) -> GateView:
     """View a packed model's file: its gates level by level, each as far from the inputs."""
     network = find_network(load_packed(path), str(path))
     live = live_gates(network)
-    levels = gate_levels(FIRST_INPUT + network.n_inputs, network.a, network.b)
+    levels = gate_levels(network.first_gate, network.a, network.b)
     layers = []
     for level in range(1, int(levels.max()) + 1):
         at = np.flatnonzero(levels == level)
