@@ -1,32 +1,16 @@
-"""Forward and backward passes of logic-gate layers in C, and the default functions.
-
-Activations are feature-major float32, ``(features, batch)``. Shapes and types are checked at every
-call; indices are not: whoever makes a wiring checks it once with :func:`check_wires`.
-"""
+"""The passes of logic-gate layers in C, and the default ones."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from bnncli.native import kernels
-from bnncli.native.logic_reference import (
-    FLOAT,
-    LogicKernels,
-    NumpyLogic,
-    check_exact,
-    check_gates,
-    check_mix,
-    check_mixed,
-    check_threads,
-    check_wires,
-    output_for,
-)
+from bnncli.native.logic_passes import Gates, LogicKernels, Mix, Mixed, check_wires
+from bnncli.native.logic_reference import NumpyLogic
 
 if TYPE_CHECKING:
-    from bnncli.native.logic_reference import Floats, Wires
+    from bnncli.native.logic_passes import Floats
 
 __all__ = [
     "CLogic",
@@ -42,7 +26,7 @@ def _check_memory(what: str, status: int) -> None:
         raise MemoryError(f"{what}: no memory for the kernel's scratch columns")
 
 
-class CLogic:
+class CLogic(LogicKernels):
     """The passes in C. ``isa`` is one of ``ISA_NAMES``; by default ``BNN_ISA``, else the fastest.
 
     Results are the same for every number of ``threads``.
@@ -54,145 +38,69 @@ class CLogic:
         self._isa, self._null = library.isa, library.null
         self._lib, self._pointer = library.functions, library.pointer
 
-    def gate_forward(
-        self,
-        x: Floats,
-        a: Wires,
-        b: Wires,
-        coefficients: Floats,
-        out: Floats | None = None,
-        threads: int = 1,
-    ) -> Floats:
-        """Evaluate relaxed gates."""
-        inputs, outputs, batch = check_gates("gate_forward", x, a, b, coefficients)
-        check_threads("gate_forward", threads)
-        out = output_for("gate_forward", out, (outputs, batch))
-        p = self._pointer
-        self._lib.bnn_gates_forward(
-            *(self._isa, p(x, "float"), inputs, batch, p(a, "int32_t"), p(b, "int32_t")),
-            *(p(coefficients, "float"), outputs, p(out, "float"), threads),
-        )
-        return out
+    def _floats(self, array: Floats | None) -> Any:
+        return self._null if array is None else self._pointer(array, "float")
 
-    def gate_backward(
-        self,
-        x: Floats,
-        a: Wires,
-        b: Wires,
-        coefficients: Floats,
-        grad: Floats,
-        need_x: bool = True,
-        threads: int = 1,
-    ) -> tuple[Floats | None, Floats]:
-        """Give the gradients of x and of the coefficients."""
-        inputs, outputs, batch = check_gates("gate_backward", x, a, b, coefficients)
-        check_exact("gate_backward: grad", grad, FLOAT, (outputs, batch))
-        check_threads("gate_backward", threads)
-        dx = np.empty_like(x) if need_x else None
-        dcoefficients = np.empty_like(coefficients)
+    def _gates(self, gates: Gates) -> tuple[Any, ...]:
+        """Give the operands as the C functions take them."""
         p = self._pointer
-        status = self._lib.bnn_gates_backward(
-            *(self._isa, p(x, "float"), inputs, batch, p(a, "int32_t"), p(b, "int32_t")),
-            *(p(coefficients, "float"), outputs, p(grad, "float")),
-            *(self._null if dx is None else p(dx, "float"), p(dcoefficients, "float"), threads),
+        return (
+            *(self._isa, self._floats(gates.x), *gates.x.shape),
+            *(p(gates.a, "int32_t"), p(gates.b, "int32_t")),
+            *(self._floats(gates.coefficients), len(gates.coefficients)),
         )
+
+    def _mix(self, mix: Mix) -> tuple[Any, ...]:
+        return (
+            *(self._isa, self._floats(mix.x), *mix.x.shape),
+            *(self._pointer(mix.candidates, "int32_t"), self._floats(mix.weights)),
+            *mix.candidates.shape,
+        )
+
+    def _mixed(self, mixed: Mixed) -> tuple[Any, ...]:
+        return (
+            *(self._isa, self._floats(mixed.x), *mixed.x.shape),
+            *(self._pointer(mixed.candidates, "int32_t"), self._floats(mixed.weights)),
+            *(self._floats(mixed.coefficients), *mixed.candidates.shape[1:]),
+        )
+
+    def _gate_forward(self, gates: Gates, y: Floats, threads: int) -> None:
+        self._lib.bnn_gates_forward(*self._gates(gates), self._floats(y), threads)
+
+    def _gate_backward(
+        self, gates: Gates, grad: Floats, dx: Floats | None, dcoefficients: Floats, threads: int
+    ) -> None:
+        arrays = map(self._floats, (grad, dx, dcoefficients))
+        status = self._lib.bnn_gates_backward(*self._gates(gates), *arrays, threads)
         _check_memory("gate_backward", status)
-        return dx, dcoefficients
 
-    def mix_forward(
-        self,
-        x: Floats,
-        candidates: Wires,
-        weights: Floats,
-        out: Floats | None = None,
-        threads: int = 1,
-    ) -> Floats:
-        """Add up weighted rows of x."""
-        inputs, rows, k, batch = check_mix("mix_forward", x, candidates, weights)
-        check_threads("mix_forward", threads)
-        out = output_for("mix_forward", out, (rows, batch))
-        p = self._pointer
-        status = self._lib.bnn_mix_forward(
-            *(self._isa, p(x, "float"), inputs, batch, p(candidates, "int32_t")),
-            *(p(weights, "float"), rows, k, p(out, "float"), threads),
-        )
+    def _mix_forward(self, mix: Mix, y: Floats, threads: int) -> None:
+        status = self._lib.bnn_mix_forward(*self._mix(mix), self._floats(y), threads)
         _check_memory("mix_forward", status)
-        return out
 
-    def mix_backward(
-        self,
-        x: Floats,
-        candidates: Wires,
-        weights: Floats,
-        grad: Floats,
-        need_x: bool = True,
-        threads: int = 1,
-    ) -> tuple[Floats | None, Floats]:
-        """Give the gradients of x and of the weights."""
-        inputs, rows, k, batch = check_mix("mix_backward", x, candidates, weights)
-        check_exact("mix_backward: grad", grad, FLOAT, (rows, batch))
-        check_threads("mix_backward", threads)
-        dx = np.empty_like(x) if need_x else None
-        dweights = np.empty_like(weights)
-        p = self._pointer
-        status = self._lib.bnn_mix_backward(
-            *(self._isa, p(x, "float"), inputs, batch, p(candidates, "int32_t")),
-            *(p(weights, "float"), rows, k, p(grad, "float")),
-            *(self._null if dx is None else p(dx, "float"), p(dweights, "float"), threads),
-        )
+    def _mix_backward(
+        self, mix: Mix, grad: Floats, dx: Floats | None, dweights: Floats, threads: int
+    ) -> None:
+        arrays = map(self._floats, (grad, dx, dweights))
+        status = self._lib.bnn_mix_backward(*self._mix(mix), *arrays, threads)
         _check_memory("mix_backward", status)
-        return dx, dweights
 
-    def mixed_forward(
-        self,
-        x: Floats,
-        candidates: Wires,
-        weights: Floats,
-        coefficients: Floats,
-        out: Floats | None = None,
-        threads: int = 1,
-    ) -> Floats:
-        """Evaluate gates whose inputs are mixes."""
-        inputs, outputs, k, batch = check_mixed(
-            "mixed_forward", x, candidates, weights, coefficients
-        )
-        check_threads("mixed_forward", threads)
-        out = output_for("mixed_forward", out, (outputs, batch))
-        p = self._pointer
-        status = self._lib.bnn_mixed_forward(
-            *(self._isa, p(x, "float"), inputs, batch, p(candidates, "int32_t")),
-            *(p(weights, "float"), p(coefficients, "float"), outputs, k, p(out, "float"), threads),
-        )
+    def _mixed_forward(self, mixed: Mixed, y: Floats, threads: int) -> None:
+        status = self._lib.bnn_mixed_forward(*self._mixed(mixed), self._floats(y), threads)
         _check_memory("mixed_forward", status)
-        return out
 
-    def mixed_backward(
+    def _mixed_backward(
         self,
-        x: Floats,
-        candidates: Wires,
-        weights: Floats,
-        coefficients: Floats,
+        mixed: Mixed,
         grad: Floats,
-        need_x: bool = True,
-        threads: int = 1,
-    ) -> tuple[Floats | None, Floats, Floats]:
-        """Give the gradients of x, the weights and the coefficients."""
-        inputs, outputs, k, batch = check_mixed(
-            "mixed_backward", x, candidates, weights, coefficients
-        )
-        check_exact("mixed_backward: grad", grad, FLOAT, (outputs, batch))
-        check_threads("mixed_backward", threads)
-        dx = np.empty_like(x) if need_x else None
-        dweights, dcoefficients = np.empty_like(weights), np.empty_like(coefficients)
-        p = self._pointer
-        status = self._lib.bnn_mixed_backward(
-            *(self._isa, p(x, "float"), inputs, batch, p(candidates, "int32_t")),
-            *(p(weights, "float"), p(coefficients, "float"), outputs, k, p(grad, "float")),
-            *(self._null if dx is None else p(dx, "float"), p(dweights, "float")),
-            *(p(dcoefficients, "float"), threads),
-        )
+        dx: Floats | None,
+        dweights: Floats,
+        dcoefficients: Floats,
+        threads: int,
+    ) -> None:
+        arrays = map(self._floats, (grad, dx, dweights, dcoefficients))
+        status = self._lib.bnn_mixed_backward(*self._mixed(mixed), *arrays, threads)
         _check_memory("mixed_backward", status)
-        return dx, dweights, dcoefficients
 
 
 @cache

@@ -1,0 +1,287 @@
+"""The passes of logic-gate layers: their operands, checked once for every implementation.
+
+Activations are feature-major float32, ``(features, batch)``. Shapes and types are checked at every
+call; indices are not: whoever makes a wiring checks it once with :func:`check_wires`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from bnncli.errors import BnnError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+    Wires = NDArray[np.int32]
+
+FLOAT = np.dtype(np.float32)
+WIRE = np.dtype(np.int32)
+
+
+def check_wires(what: str, wires: NDArray[Any], n_rows: int) -> None:
+    """Refuse indices that are not int32 or do not name one of ``n_rows`` rows."""
+    if wires.dtype != WIRE or not wires.flags.c_contiguous:
+        raise BnnError(f"{what}: the indices have dtype {wires.dtype}, expected contiguous int32")
+    low, high = (int(wires.min()), int(wires.max())) if wires.size else (0, 0)
+    if low < 0 or high >= n_rows:
+        wrong = low if low < 0 else high
+        raise BnnError(f"{what}: index {wrong} given, expected 0 to {n_rows - 1}")
+
+
+def _check_exact(
+    what: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> None:
+    if array.shape == shape and array.dtype == dtype and array.flags.c_contiguous:
+        return
+    order = "" if array.flags.c_contiguous else ", not contiguous"
+    raise BnnError(
+        f"{what} has dtype {array.dtype} and shape {array.shape}{order}; "
+        f"expected contiguous {dtype} of shape {shape}"
+    )
+
+
+def _size(what: str, array: NDArray[Any]) -> tuple[int, int]:
+    if array.ndim != 2 or array.size == 0:
+        raise BnnError(
+            f"{what} has shape {array.shape}, expected two dimensions, neither of them empty"
+        )
+    return array.shape[0], array.shape[1]
+
+
+def _check_threads(what: str, threads: int) -> None:
+    if threads < 1:
+        raise BnnError(f"{what}: threads={threads} given, expected at least 1")
+
+
+def _output(what: str, out: Floats | None, shape: tuple[int, int]) -> Floats:
+    """Give ``out``, checked, or a new array."""
+    if out is None:
+        return np.empty(shape, dtype=FLOAT)
+    _check_exact(f"{what}: out", out, FLOAT, shape)
+    return out
+
+
+class Gates(NamedTuple):
+    """The operands of a gate layer: wires int32 ``(outputs,)``, coefficients ``(outputs, 4)``."""
+
+    x: Floats
+    a: Wires
+    b: Wires
+    coefficients: Floats
+
+    def check(self, what: str) -> tuple[int, int]:
+        """Refuse wrong shapes and types; give the shape of the layer's output."""
+        inputs, batch = _size(f"{what}: x", self.x)
+        outputs, _ = _size(f"{what}: coefficients", self.coefficients)
+        _check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
+        _check_exact(f"{what}: a", self.a, WIRE, (outputs,))
+        _check_exact(f"{what}: b", self.b, WIRE, (outputs,))
+        _check_exact(f"{what}: coefficients", self.coefficients, FLOAT, (outputs, 4))
+        return outputs, batch
+
+
+class Mix(NamedTuple):
+    """The operands of a mix: candidates int32 and weights, both ``(rows, k)``."""
+
+    x: Floats
+    candidates: Wires
+    weights: Floats
+
+    def check(self, what: str) -> tuple[int, int]:
+        """Refuse wrong shapes and types; give the shape of the mix."""
+        inputs, batch = _size(f"{what}: x", self.x)
+        rows, k = _size(f"{what}: candidates", self.candidates)
+        _check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
+        _check_exact(f"{what}: candidates", self.candidates, WIRE, (rows, k))
+        _check_exact(f"{what}: weights", self.weights, FLOAT, (rows, k))
+        return rows, batch
+
+
+class Mixed(NamedTuple):
+    """The operands of gates between mixes: ``candidates[0]`` of input A, ``[1]`` of B.
+
+    Candidates and weights are ``(2, outputs, k)``, coefficients ``(outputs, 4)``.
+    """
+
+    x: Floats
+    candidates: Wires
+    weights: Floats
+    coefficients: Floats
+
+    def check(self, what: str) -> tuple[int, int]:
+        """Refuse wrong shapes and types; give the shape of the layer's output."""
+        inputs, batch = _size(f"{what}: x", self.x)
+        outputs, _ = _size(f"{what}: coefficients", self.coefficients)
+        k = self.candidates.shape[-1] if self.candidates.ndim else 0
+        _check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
+        _check_exact(f"{what}: candidates", self.candidates, WIRE, (2, outputs, max(k, 1)))
+        _check_exact(f"{what}: weights", self.weights, FLOAT, (2, outputs, k))
+        _check_exact(f"{what}: coefficients", self.coefficients, FLOAT, (outputs, 4))
+        return outputs, batch
+
+
+class LogicKernels(ABC):
+    """The passes of a gate layer and of the mixing in front of it.
+
+    Operands are those of :class:`Gates`, :class:`Mix` and :class:`Mixed`. An implementation is
+    given them checked, with the arrays that it writes, where there is no gradient of x None.
+    """
+
+    name: str
+    """The implementation and its instruction set."""
+
+    def gate_forward(
+        self,
+        x: Floats,
+        a: Wires,
+        b: Wires,
+        coefficients: Floats,
+        out: Floats | None = None,
+        threads: int = 1,
+    ) -> Floats:
+        """Evaluate relaxed gates: ``y = (c0 + c1 A) + B (c2 + c3 A)``.
+
+        Shape: ``(inputs, batch) -> (outputs, batch)``.
+        """
+        gates = Gates(x, a, b, coefficients)
+        out = _output("gate_forward", out, gates.check("gate_forward"))
+        _check_threads("gate_forward", threads)
+        self._gate_forward(gates, out, threads)
+        return out
+
+    def gate_backward(
+        self,
+        x: Floats,
+        a: Wires,
+        b: Wires,
+        coefficients: Floats,
+        grad: Floats,
+        need_x: bool = True,
+        threads: int = 1,
+    ) -> tuple[Floats | None, Floats]:
+        """Give the gradients of x (None unless ``need_x``) and of the coefficients.
+
+        Shape: ``(outputs, batch) -> (inputs, batch), (outputs, 4)``.
+        """
+        gates = Gates(x, a, b, coefficients)
+        _check_exact("gate_backward: grad", grad, FLOAT, gates.check("gate_backward"))
+        _check_threads("gate_backward", threads)
+        dx = np.empty_like(x) if need_x else None
+        dcoefficients = np.empty_like(coefficients)
+        self._gate_backward(gates, grad, dx, dcoefficients, threads)
+        return dx, dcoefficients
+
+    def mix_forward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        out: Floats | None = None,
+        threads: int = 1,
+    ) -> Floats:
+        """Add up weighted rows of x: ``y[r] = sum_i weights[r, i] x[candidates[r, i]]``.
+
+        Shape: ``(inputs, batch) -> (rows, batch)``.
+        """
+        mix = Mix(x, candidates, weights)
+        out = _output("mix_forward", out, mix.check("mix_forward"))
+        _check_threads("mix_forward", threads)
+        self._mix_forward(mix, out, threads)
+        return out
+
+    def mix_backward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        grad: Floats,
+        need_x: bool = True,
+        threads: int = 1,
+    ) -> tuple[Floats | None, Floats]:
+        """Give the gradients of x (None unless ``need_x``) and of the weights.
+
+        Shape: ``(rows, batch) -> (inputs, batch), (rows, k)``.
+        """
+        mix = Mix(x, candidates, weights)
+        _check_exact("mix_backward: grad", grad, FLOAT, mix.check("mix_backward"))
+        _check_threads("mix_backward", threads)
+        dx = np.empty_like(x) if need_x else None
+        dweights = np.empty_like(weights)
+        self._mix_backward(mix, grad, dx, dweights, threads)
+        return dx, dweights
+
+    def mixed_forward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        out: Floats | None = None,
+        threads: int = 1,
+    ) -> Floats:
+        """Evaluate gates whose inputs are mixes.
+
+        Shape: ``(inputs, batch) -> (outputs, batch)``.
+        """
+        mixed = Mixed(x, candidates, weights, coefficients)
+        out = _output("mixed_forward", out, mixed.check("mixed_forward"))
+        _check_threads("mixed_forward", threads)
+        self._mixed_forward(mixed, out, threads)
+        return out
+
+    def mixed_backward(
+        self,
+        x: Floats,
+        candidates: Wires,
+        weights: Floats,
+        coefficients: Floats,
+        grad: Floats,
+        need_x: bool = True,
+        threads: int = 1,
+    ) -> tuple[Floats | None, Floats, Floats]:
+        """Give the gradients of x (None unless ``need_x``), the weights and the coefficients.
+
+        Shape: ``(outputs, batch) -> (inputs, batch), (2, outputs, k), (outputs, 4)``.
+        """
+        mixed = Mixed(x, candidates, weights, coefficients)
+        _check_exact("mixed_backward: grad", grad, FLOAT, mixed.check("mixed_backward"))
+        _check_threads("mixed_backward", threads)
+        dx = np.empty_like(x) if need_x else None
+        dweights, dcoefficients = np.empty_like(weights), np.empty_like(coefficients)
+        self._mixed_backward(mixed, grad, dx, dweights, dcoefficients, threads)
+        return dx, dweights, dcoefficients
+
+    @abstractmethod
+    def _gate_forward(self, gates: Gates, y: Floats, threads: int) -> None: ...
+
+    @abstractmethod
+    def _gate_backward(
+        self, gates: Gates, grad: Floats, dx: Floats | None, dcoefficients: Floats, threads: int
+    ) -> None: ...
+
+    @abstractmethod
+    def _mix_forward(self, mix: Mix, y: Floats, threads: int) -> None: ...
+
+    @abstractmethod
+    def _mix_backward(
+        self, mix: Mix, grad: Floats, dx: Floats | None, dweights: Floats, threads: int
+    ) -> None: ...
+
+    @abstractmethod
+    def _mixed_forward(self, mixed: Mixed, y: Floats, threads: int) -> None: ...
+
+    @abstractmethod
+    def _mixed_backward(
+        self,
+        mixed: Mixed,
+        grad: Floats,
+        dx: Floats | None,
+        dweights: Floats,
+        dcoefficients: Floats,
+        threads: int,
+    ) -> None: ...
