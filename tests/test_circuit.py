@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 from bnncli.circuit import (
     Builder,
     Circuit,
+    ClassSums,
+    Design,
+    PixelInputs,
     from_text,
     input_patterns,
     rebuild,
@@ -161,3 +164,24 @@ def test_every_gate_is_rebuilt_on_every_polarity(op):
     gates = [(0x5, 2, 2), (0x3, 2, 3), (op, 4, 5), (op, 4, 3), (op, 3, 5), (op, 2, 2)]
     circuit = Circuit.of_gates(2, gates, [6, 7, 8, 9])
     np.testing.assert_array_equal(truth_tables(rebuild(circuit)), brute_force(circuit))
+
+
+def test_class_sums_weigh_and_count():
+    sums = ClassSums(np.array([0, 1, 1]), np.array([1, -1, 2]), np.array([0, 5]))
+    outputs = np.array([[1, 0], [1, 1], [0, 1]], np.bool_)
+    assert sums.scores(outputs).tolist() == [[1, 4], [0, 6]]
+    with pytest.raises(BnnError, match="7 outputs in 2 equal groups"):
+        ClassSums.equal_groups(7, 2)
+    with pytest.raises(BnnError, match="groups 0 to 2, expected 0 to 1"):
+        ClassSums(np.array([0, 2]), np.ones(2), np.zeros(2))
+
+
+def test_a_design_scores_images():
+    pixels = PixelInputs(4, np.array([0, 3, 3]), np.array([10, 20, 30], np.uint8))
+    design = Design("adder", FULL_ADDER, pixels, ClassSums.equal_groups(2, 2))
+    images = np.array([[11, 0, 0, 25], [11, 0, 0, 31], [10, 99, 99, 20]], np.uint8)
+    assert design.scores(images).tolist() == [[0, 1], [1, 1], [0, 0]]
+    with pytest.raises(BnnError, match="expected 4 bytes each"):
+        design.scores(images[:, :3])
+    with pytest.raises(BnnError, match="3 inputs and 2 outputs, expected 9 and 1"):
+        Design("rule", FULL_ADDER, channels=1)

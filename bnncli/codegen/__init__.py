@@ -1,0 +1,1 @@
+"""Write designs as C, Verilog and other formats."""
