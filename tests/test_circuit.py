@@ -185,3 +185,17 @@ def test_a_design_scores_images():
         design.scores(images[:, :3])
     with pytest.raises(BnnError, match="3 inputs and 2 outputs, expected 9 and 1"):
         Design("rule", FULL_ADDER, channels=1)
+
+
+def test_a_masked_pixel_gives_one_of_its_bits():
+    planes = PixelInputs(
+        1, np.zeros(8, np.int32), np.zeros(8, np.uint8), np.uint8(1) << np.arange(8, dtype=np.uint8)
+    )
+    every_byte = np.arange(256, dtype=np.uint8)[:, None]
+    np.testing.assert_array_equal(
+        planes.bits(every_byte), np.unpackbits(every_byte.T, axis=0, bitorder="little")
+    )
+    with pytest.raises(BnnError, match=r"lengths \[1, 2\]"):
+        PixelInputs(4, np.array([0]), np.array([10, 20], np.uint8))
+    with pytest.raises(BnnError, match="pixels 0 to 4, expected 0 to 3"):
+        PixelInputs(4, np.array([0, 4]), np.array([10, 20], np.uint8))

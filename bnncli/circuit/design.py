@@ -23,14 +23,32 @@ NEIGHBOURS = 9
 
 @dataclass(frozen=True, eq=False)
 class PixelInputs:
-    """Input i is the bit image[pixel[i]] > threshold[i] of an image of ``n_pixels`` bytes.
+    """Input i is the bit (image[pixel[i]] & mask[i]) > threshold[i] of images of ``n_pixels`` bytes.
 
+    Without masks a byte is compared as it is; the mask 2^k with the threshold 0 takes its bit k.
     Shape: (n_inputs,).
     """
 
     n_pixels: int
     pixel: NDArray[np.int32]
     threshold: NDArray[np.uint8]
+    mask: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        lengths = {
+            len(self.pixel),
+            len(self.threshold),
+            *([] if self.mask is None else self.mask.shape),
+        }
+        if len(lengths) > 1:
+            raise BnnError(
+                f"pixel inputs: arrays of lengths {sorted(lengths)}, expected one length"
+            )
+        if len(self.pixel) and not 0 <= self.pixel.min() <= self.pixel.max() < self.n_pixels:
+            raise BnnError(
+                f"pixel inputs: pixels {self.pixel.min()} to {self.pixel.max()}, expected 0 to "
+                f"{self.n_pixels - 1}"
+            )
 
     def bits(self, images: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Threshold images.
@@ -42,7 +60,10 @@ class PixelInputs:
             raise BnnError(
                 f"images of shape {images.shape[1:]}: expected {self.n_pixels} bytes each"
             )
-        return rows.T[self.pixel] > self.threshold[:, None]
+        values = rows.T[self.pixel]
+        if self.mask is not None:
+            values = values & self.mask[:, None]
+        return values > self.threshold[:, None]
 
 
 @dataclass(frozen=True, eq=False)
