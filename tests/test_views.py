@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from bnncli.circuit import Builder, rebuild
 from bnncli.errors import BnnError
 from bnncli.gates import AND, GATE_NAMES, OR, TRIVIAL, WIRE_B, XOR, table_entries
 from bnncli.layers import FixedWiring, LearnedWiring, LogicDense, draw_candidates, draw_wires
-from bnncli.native.logic_plan import live_nodes, simplify
 from bnncli.packed import PackedModel, elementwise, save_packed
 from bnncli.packed.logic import LogicNetwork
 from bnncli.training.runs import find_run
@@ -76,8 +76,11 @@ def test_as_many_gates_are_live_as_the_interpreter_needs(seed, n_gates, n_inputs
     gates = zip(rng.integers(0, 16, n_gates), a, b, strict=True)
     made = network(gates, rng.integers(0, limits[-1] + 1, 3), n_inputs)
     live = live_gates(made)
-    netlist = simplify(made, np.arange(n_inputs))
-    assert live.sum() == sum(live_nodes(netlist)[netlist.first_gate :])
+    build = Builder(n_inputs, share=False)
+    literals = build.add(made.circuit(), build.inputs())
+    built = build.build(literals[i] for i in made.outputs)
+    assert live.sum() == built.n_gates - np.isin(built.op, list(TRIVIAL)).sum()
+    assert rebuild(built).n_gates <= built.n_gates
     assert not any(live[i] for i, op in enumerate(made.op) if int(op) in TRIVIAL)
 
 

@@ -25,7 +25,8 @@ class Builder:
 
     A gate on constants, on one signal twice, or equal or complementary to one that exists gives an
     old literal; every other one is stored with f(0, 0) = 0 and its smaller signal first, so the
-    same function of the same literals is stored once (structural hashing).
+    same function of the same literals is stored once (structural hashing); with ``share`` off equal
+    gates are stored again.
 
     >>> build = Builder(2)
     >>> x, y = build.inputs()
@@ -33,8 +34,9 @@ class Builder:
     True
     """
 
-    def __init__(self, n_inputs: int) -> None:
+    def __init__(self, n_inputs: int, *, share: bool = True) -> None:
         self.n_inputs = n_inputs
+        self._share = share
         self._op: list[int] = []
         self._a: list[int] = []
         self._b: list[int] = []
@@ -71,7 +73,7 @@ class Builder:
             table, a, b = SWAP[table], b, a
         key = (table, a, b)
         signal = self._known.get(key)
-        if signal is None:
+        if signal is None or not self._share:
             signal = FIRST_INPUT + self.n_inputs + len(self._op)
             self._known[key] = signal
             self._op.append(table)
@@ -121,7 +123,7 @@ class Builder:
         an input, the output gets an inverter.
         """
         wanted = list(outputs)
-        live = self._live(wanted)
+        live = self.live(wanted)
         straight = {x >> 1 for x in wanted if not x & 1}
         turned = {x >> 1 for x in wanted if x & 1} - straight
         first = FIRST_INPUT + self.n_inputs
@@ -158,7 +160,8 @@ class Builder:
         gates = zip(op, a, b, strict=True)
         return Circuit.of_gates(self.n_inputs, gates, signals, input_names, output_names)
 
-    def _live(self, outputs: Iterable[Literal]) -> list[bool]:
+    def live(self, outputs: Iterable[Literal]) -> list[bool]:
+        """Tell for each signal so far whether one of these outputs needs it; inputs may be."""
         first = FIRST_INPUT + self.n_inputs
         live = [False] * (first + len(self._op))
         for x in outputs:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnncli.bits import unpack_bits
+from bnncli.circuit import FIRST_INPUT, TRUE, Builder, Circuit
 from bnncli.circuit.levels import gate_levels
-from bnncli.native.logic_plan import Netlist, polarize, simplify
+from bnncli.gates import NOT_A, SWAP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,10 @@ NEVER = 255
 
 MAX_NARROW = 2**16
 """Slots that 16 bits can number."""
+
+NOR = 0x1
+TO_SWAP = (0x4, 0xB)
+"""Of these and the tables with exchanged inputs the interpreter knows only the latter."""
 
 WINDOW = 384
 """Gates that are sorted by truth table together: what they read and write stays in the L1 cache."""
@@ -123,11 +128,10 @@ def walk(a: list[int], b: list[int]) -> list[int]:
     return order
 
 
-def order_gates(netlist: Netlist) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+def order_gates(circuit: Circuit) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
     """Give the order in which gates are computed and the runs (truth table, count) in it."""
-    op = np.array(netlist.op, dtype=np.int64)
-    a, b = (np.array(nodes, dtype=np.int32) for nodes in (netlist.a, netlist.b))
-    levels = gate_levels(netlist.first_gate, a, b)
+    op, a, b = circuit.op.astype(np.int64), circuit.a, circuit.b
+    levels = gate_levels(circuit.first_gate, a, b)
     by_level = np.argsort(levels, kind="stable")
     starts = np.flatnonzero(np.diff(levels[by_level], prepend=0))
     parts = []
@@ -142,7 +146,7 @@ def order_gates(netlist: Netlist) -> tuple[NDArray[np.int64], NDArray[np.uint32]
 
 
 def allocate(
-    netlist: Netlist, order: list[int], slot: list[int]
+    circuit: Circuit, order: list[int], slot: list[int]
 ) -> tuple[list[tuple[int, int, int]], int]:
     """Give each gate a slot: the one that became free last, which is nearest to the processor.
 
@@ -151,62 +155,80 @@ def allocate(
     order and the number of slots.
     """
     reads = [0] * len(slot)
-    for node in (*netlist.a, *netlist.b, *(literal >> 1 for literal in netlist.outputs)):
-        reads[node] += 1
+    left, right = circuit.a.tolist(), circuit.b.tolist()
+    for signal in (*left, *right, *circuit.outputs.tolist()):
+        reads[signal] += 1
     size = 1 + max(slot, default=0)
     free: list[int] = []
     operands = []
     for gate in order:
-        a, b = netlist.a[gate], netlist.b[gate]
-        for node in (a, b):
-            reads[node] -= 1
-            if not reads[node]:
-                free.append(slot[node])
+        a, b = left[gate], right[gate]
+        for signal in (a, b):
+            reads[signal] -= 1
+            if not reads[signal]:
+                free.append(slot[signal])
         if not free:
             free.append(size)
             size += 1
-        slot[netlist.first_gate + gate] = out = free.pop()
+        slot[circuit.first_gate + gate] = out = free.pop()
         operands.append((out, slot[a], slot[b]))
     return operands, size
 
 
 def _counted(
-    network: LogicNetwork, outputs: NDArray[np.int64], slot: NDArray[np.int64]
+    network: LogicNetwork, outputs: NDArray[np.int32], slot: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int32]]:
     """Give the ends of the groups, the slots that they count, and their constant outputs."""
     by_group = outputs.reshape(network.n_groups, -1)
-    fixed = by_group <= 1
-    biases = (by_group == 1).sum(axis=1, dtype=np.int32)
+    fixed = by_group < FIRST_INPUT
+    biases = (by_group == TRUE).sum(axis=1, dtype=np.int32)
     ends = np.cumsum((~fixed).sum(axis=1)).astype(np.uint32)
-    slots = np.where(fixed, np.iinfo(np.int64).max, slot[by_group >> 1])
+    slots = np.where(fixed, np.iinfo(np.int64).max, slot[by_group])
     slots.sort(axis=1)
     return ends, slots[slots < np.iinfo(np.int64).max].astype(np.uint32), biases
 
 
-def _number_inputs(network: LogicNetwork) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the different comparisons, sorted, and the number of each input's; -1 for never true."""
+def number_inputs(network: LogicNetwork) -> tuple[NDArray[np.int64], list[int]]:
+    """Give the different comparisons, sorted, and the literal of each input in a builder of them.
+
+    A comparison is pixel · 256 + threshold; one that is never true is the literal 0.
+    """
     keys = network.pixel.astype(np.int64) << 8 | network.threshold
-    different, numbers = np.unique(keys[network.threshold != NEVER], return_inverse=True)
-    inputs = np.full(len(keys), -1, dtype=np.int64)
-    inputs[network.threshold != NEVER] = numbers
-    return different, inputs
+    possible = network.threshold != NEVER
+    different, numbers = np.unique(keys[possible], return_inverse=True)
+    literals = np.zeros(len(keys), dtype=np.int64)
+    literals[possible] = 2 * (FIRST_INPUT + numbers)
+    return different, literals.tolist()
+
+
+def _simplified(network: LogicNetwork, n_inputs: int, inputs: list[int]) -> Circuit:
+    """Rebuild the gates in the truth tables that the interpreter knows.
+
+    They are and, a & ~b, or, xor; their complements at outputs; and NOR as an inverter.
+    """
+    build = Builder(n_inputs)
+    literals = build.add(network.circuit(), inputs)
+    built = build.build(literals[i] for i in network.outputs.tolist())
+    swap = np.isin(built.op, TO_SWAP)
+    op = np.where(swap, np.array(SWAP)[built.op], built.op)
+    op[op == NOT_A] = NOR  # of a signal with itself
+    a, b = np.where(swap, built.b, built.a), np.where(swap, built.a, built.b)
+    return Circuit(n_inputs, op, a, b, built.outputs)
 
 
 def schedule(network: LogicNetwork) -> LogicProgram:
     """Make the program of a gate network."""
-    keys, inputs = _number_inputs(network)
-    netlist = polarize(simplify(network, inputs))
-    nodes = np.concatenate([netlist.a, netlist.b, np.array(netlist.outputs) >> 1])
-    nodes = np.unique(nodes.astype(np.int64))
-    read = nodes[(nodes > 0) & (nodes < netlist.first_gate)] - 1
+    keys, inputs = number_inputs(network)
+    circuit = _simplified(network, len(keys), inputs)
+    signals = np.unique(np.concatenate([circuit.a, circuit.b, circuit.outputs]))
+    read = signals[(signals >= FIRST_INPUT) & (signals < circuit.first_gate)] - FIRST_INPUT
     blocks, input_slots = _blocks(keys[read])
-    slot = np.zeros(netlist.first_gate + len(netlist.op), dtype=np.int64)
-    slot[1 + read] = input_slots
-    order, runs = order_gates(netlist)
+    slot = np.zeros(circuit.n_signals, dtype=np.int64)
+    slot[FIRST_INPUT + read] = input_slots
+    order, runs = order_gates(circuit)
     slots = slot.tolist()
-    operands, n_slots = allocate(netlist, order.tolist(), slots)
-    slot = np.array(slots)
-    ends, counted, biases = _counted(network, np.array(netlist.outputs), slot)
+    operands, n_slots = allocate(circuit, order.tolist(), slots)
+    ends, counted, biases = _counted(network, circuit.outputs, np.array(slots))
     return LogicProgram(
         inputs=blocks,
         n_inputs=len(read),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncli.circuit.ir import FIRST_INPUT
+from bnncli.circuit.ir import FIRST_INPUT, Circuit
 from bnncli.errors import BnnError
 from bnncli.gates import N_GATES
 from bnncli.packed.step import Step, array, integer, register
@@ -78,6 +78,10 @@ class LogicNetwork(Step):
     def group_size(self) -> int:
         """Count the outputs of each group."""
         return len(self.outputs) // self.n_groups
+
+    def circuit(self) -> Circuit:
+        """Give the gates from the input bits to the counted outputs; the numbers are the same."""
+        return Circuit(self.n_inputs, self.op, self.a, self.b, self.outputs)
 
     def validate(self) -> None:
         """Refuse arrays of different lengths, unknown signals and groups that do not divide."""

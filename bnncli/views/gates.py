@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bnncli.circuit import FIRST_INPUT, Builder
 from bnncli.circuit.levels import gate_levels
 from bnncli.errors import BnnError
 from bnncli.gates import GATE_NAMES, N_GATES, TRIVIAL
-from bnncli.native.logic_plan import live_nodes, simplify
+from bnncli.native.logic_schedule import number_inputs
 from bnncli.packed import load_packed
 from bnncli.packed.logic import LogicNetwork
 
@@ -119,21 +120,16 @@ class GateView:
 
 def live_gates(network: LogicNetwork) -> NDArray[np.bool_]:
     """Tell which declared gates are live. Shape: -> (n_gates,)."""
-    keys = network.pixel.astype(np.int64) << 8 | network.threshold
-    _, inputs = np.unique(keys, return_inverse=True)
-    inputs = np.where(network.threshold == NEVER, -1, inputs)
-    # With every gate an output, the netlist's literals say what each of them became.
-    every = np.arange(network.first_gate, network.n_signals, dtype=np.int32)
-    netlist = simplify(replace(network, outputs=every, n_groups=1), inputs)
-    # By signal: the constants, the inputs and the gates as nodes.
-    nodes = [0, 0, *(1 + inputs).tolist(), *(literal >> 1 for literal in netlist.outputs)]
-    netlist.outputs = [2 * nodes[i] for i in network.outputs.tolist()]
-    live = live_nodes(netlist)
+    keys, inputs = number_inputs(network)
+    # Equal gates stay apart: each of them is there.
+    build = Builder(len(keys), share=False)
+    literals = build.add(network.circuit(), inputs)
+    live = build.live([literals[i] for i in network.outputs.tolist()])
     kept = np.zeros(network.n_gates, np.bool_)
-    expected = netlist.first_gate
-    for i, node in enumerate(nodes[network.first_gate :]):
-        if node == expected:  # this gate made the node; later ones may stand for it
-            kept[i] = live[node]
+    expected = FIRST_INPUT + len(keys)
+    for i, literal in enumerate(literals[network.first_gate :]):
+        if literal >> 1 == expected:  # this gate made the signal; later ones may stand for it
+            kept[i] = live[expected]
             expected += 1
     return kept
 
