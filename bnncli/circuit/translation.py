@@ -1,0 +1,258 @@
+"""Work that cells share: a signal that is another one shifted by whole cells is computed once.
+
+A cell's rule reads its neighbourhood, input (channel, row, column) of (channels, 3, 3). When all
+cells of a board step together, a gate of one cell's circuit that has the same structure as another
+gate, with every input shifted alike, is the same gate of another cell. So gates fall into classes
+(translation-aware structural hashing), and one operation for each class and cell is enough:
+
+    key(gate) = (table, class of a, class of b, place of b − place of a)
+    place(gate) = place of a
+
+with complements absorbed, so that table(0, 0) = 0, and the operands in the order of the smaller
+key. Rows are computed downwards, each class once a row and kept as long as rows below read it, so
+a vertical shift costs nothing; a horizontal one is a shift where a row is packed into words, and a
+load from another column where columns are words of their own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from bnncli.circuit.rebuild import rebuild
+from bnncli.errors import BnnError
+from bnncli.gates import INVERT_A, INVERT_B, NOT_A, SWAP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from bnncli.circuit.ir import Circuit
+
+ALL_TRUE = 0xF
+WINDOW = 9
+"""Cells of a neighbourhood."""
+
+
+class Read(NamedTuple):
+    """A signal as an operation reads it: whose, and how many rows down and columns right of here.
+
+    Sources are numbered 0 … channels - 1 for the cells' states, then the operations in order.
+    """
+
+    source: int
+    row: int
+    column: int
+
+
+class Operation(NamedTuple):
+    """A truth table (bit a + 2b) of two reads."""
+
+    op: int
+    a: Read
+    b: Read
+
+
+class Constant(NamedTuple):
+    """An output that is always the same."""
+
+    value: int
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Operations for each cell, in an order in which rows can be computed from the top down.
+
+    At row y every operation is computed once for each column. It reads cells of the rows y - 1 to
+    y + 1, and operations of row y (``row`` 0) or of the one or two rows before it (-1, -2).
+    ``outputs`` are the next states of the cells of row y.
+    """
+
+    channels: int
+    operations: tuple[Operation, ...]
+    outputs: tuple[Read | Constant, ...]
+
+    def reads(self) -> Iterator[Read]:
+        """Give every operand and every output that is no constant."""
+        for operation in self.operations:
+            yield operation.a
+            yield operation.b
+        for output in self.outputs:
+            if isinstance(output, Read):
+                yield output
+
+    @property
+    def size(self) -> int:
+        """Count the operations for each cell, or for each word of cells."""
+        return len(self.operations)
+
+    @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """Count for each operation the rows before the present one that are still read."""
+        ages = [0] * self.size
+        for read in self.reads():
+            if read.source >= self.channels:
+                i = read.source - self.channels
+                ages[i] = max(ages[i], -read.row)
+        return tuple(ages)
+
+    @property
+    def shifts(self) -> int:
+        """Count the signals that are read one column away, each way: what packed rows shift."""
+        return len({(read.source, read.column) for read in self.reads() if read.column})
+
+    @property
+    def row_operations(self) -> int:
+        """Count the operations that depend on the cells of one row only."""
+        rows: list[set[int]] = [{0} for _ in range(self.channels)]
+        for operation in self.operations:
+            rows.append({read.row + r for read in operation[1:] for r in rows[read.source]})
+        return sum(len(r) == 1 for r in rows[self.channels :])
+
+
+def shared_operations(circuit: Circuit) -> int:
+    """Count the operations a word when cells share their work; see the module."""
+    return schedule(circuit).size
+
+
+def channels_of(circuit: Circuit) -> int:
+    """Give the channels of a local rule, or refuse a circuit that is none."""
+    channels = circuit.n_outputs
+    if circuit.n_inputs != WINDOW * channels:
+        raise BnnError(
+            f"circuit of {circuit.n_inputs} inputs and {channels} outputs: the rule of a cell has "
+            f"{WINDOW} inputs for each output, its neighbourhood (channels, 3, 3)"
+        )
+    return channels
+
+
+class _Signal(NamedTuple):
+    """Where a circuit's signal is found: a source, shifted, and whether it is complemented."""
+
+    source: int
+    row: int
+    column: int
+    complement: int
+
+
+def schedule(circuit: Circuit) -> Shared:
+    """Find the operations that cells share, and an order by rows."""
+    classes = _Classes(rebuild(circuit))
+    return _in_row_order(classes.channels, classes.operations, classes.outputs())
+
+
+class _Classes:
+    """Hash the gates of a clean circuit up to translation and complement."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.channels = channels_of(circuit)
+        self.operations: list[Operation] = []
+        self._known: dict[Operation, int] = {}
+        self._ends = circuit.outputs.tolist()
+        # The constants have no source; after the clean-up only outputs are constant.
+        self._signals = [_Signal(-1, 0, 0, 0), _Signal(-1, 0, 0, 1)]
+        for i in range(circuit.n_inputs):
+            channel, place = divmod(i, WINDOW)
+            self._signals.append(_Signal(channel, place // 3 - 1, place % 3 - 1, 0))
+        for op, a, b in zip(
+            circuit.op.tolist(), circuit.a.tolist(), circuit.b.tolist(), strict=True
+        ):
+            self._signals.append(self._gate(op, self._signals[a], self._signals[b]))
+
+    def _gate(self, op: int, x: _Signal, y: _Signal) -> _Signal:
+        if x == y:  # an inverter before an output
+            return x._replace(complement=1 - x.complement)
+        table = op
+        if x.complement:
+            table = INVERT_A[table]
+        if y.complement:
+            table = INVERT_B[table]
+        complement = table & 1
+        if complement:
+            table ^= ALL_TRUE
+        key, anchor = min(
+            (_key(table, x, y), x[1:3]),
+            (_key(SWAP[table], y, x), y[1:3]),
+            key=lambda pair: _order(pair[0]),
+        )
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self.channels + len(self.operations)
+            self.operations.append(key)
+        return _Signal(known, *anchor, complement)
+
+    def outputs(self) -> list[Read | Constant]:
+        """Give the outputs; what must be complemented turns its operation, or is inverted."""
+        ends = [self._signals[end] for end in self._ends]
+        straight = {e.source for e in ends if not e.complement}
+        turned = {e.source for e in ends if e.complement} - straight
+        turned = {source for source in turned if source >= self.channels}
+        for source in turned:
+            i = source - self.channels
+            self.operations[i] = self.operations[i]._replace(op=self.operations[i].op ^ ALL_TRUE)
+        for i, (op, a, b) in enumerate(self.operations):
+            table = INVERT_A[op] if a.source in turned else op
+            table = INVERT_B[table] if b.source in turned else table
+            self.operations[i] = Operation(table, a, b)
+        inverters: dict[int, int] = {}
+        given: list[Read | Constant] = []
+        for source, row, column, complement in ends:
+            if source < 0:
+                given.append(Constant(complement))
+            elif complement and source not in turned:
+                if source not in inverters:
+                    inverters[source] = self.channels + len(self.operations)
+                    cell = Read(source, 0, 0)
+                    self.operations.append(Operation(NOT_A, cell, cell))
+                given.append(Read(inverters[source], row, column))
+            else:
+                given.append(Read(source, row, column))
+        return given
+
+
+def _key(table: int, x: _Signal, y: _Signal) -> Operation:
+    return Operation(
+        table, Read(x.source, 0, 0), Read(y.source, y.row - x.row, y.column - x.column)
+    )
+
+
+def _order(operation: Operation) -> tuple[int, ...]:
+    op, a, b = operation
+    return (a.source, b.source, op, b.row, b.column)
+
+
+def _in_row_order(
+    channels: int, operations: list[Operation], outputs: list[Read | Constant]
+) -> Shared:
+    """Move each operation to the lowest row, and the middle of the columns, that read it."""
+    places: dict[int, list[tuple[int, int]]] = defaultdict(list)
+
+    def demand(reads: Iterable[Read | Constant]) -> None:
+        for read in reads:
+            if isinstance(read, Read):
+                places[read.source].append((read.row, read.column))
+
+    demand(outputs)
+    moved = [(0, 0)] * (channels + len(operations))
+    shifted = list(operations)
+    for i in reversed(range(len(operations))):
+        source = channels + i
+        rows, columns = zip(*places[source], strict=True)
+        row, column = max(rows), (min(columns) + max(columns)) // 2
+        moved[source] = (row, column)
+        op, a, b = operations[i]
+        shifted[i] = Operation(op, _shift(a, row, column), _shift(b, row, column))
+        demand(shifted[i][1:])
+
+    def here(read: Read) -> Read:
+        row, column = moved[read.source]
+        return Read(read.source, read.row - row, read.column - column)
+
+    final = [Operation(op, here(a), here(b)) for op, a, b in shifted]
+    ends = [r if isinstance(r, Constant) else here(r) for r in outputs]
+    return Shared(channels, tuple(final), tuple(ends))
+
+
+def _shift(read: Read, row: int, column: int) -> Read:
+    return Read(read.source, read.row + row, read.column + column)
