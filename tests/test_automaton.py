@@ -24,6 +24,7 @@ from bnncli.training.config import DataSettings, ModelSettings, Settings, TrainS
 from bnncli.training.evaluate import examine, model_logits
 from bnncli.training.experiment import resolve
 from bnncli.training.rollouts import STEPS_PER_EPOCH, RolloutTraining
+from bnncli.training.trainers import make_trainer
 from bnncli.views.film import PALETTE, Shot, rollout_frames, write_gif
 
 CPU = torch.device("cpu")
@@ -226,6 +227,14 @@ def test_only_automata_roll_out():
     )
     with pytest.raises(UsageError, match="no cell to step"):
         RolloutTraining(chosen, load_dataset("rule:B3/S23"), device=CPU)
+    with pytest.raises(UsageError, match="restarts=3: trainer rollouts"):
+        training(settings(SMALL, restarts=3))
+    with pytest.raises(UsageError, match="boards to step and no labels"):
+        make_trainer(
+            resolve(Settings(model=ModelSettings(arch="mlp"), data=DataSettings(name=SMALL))),
+            load_dataset(SMALL),
+            device=CPU,
+        )
     with pytest.raises(UsageError, match="neighbourhoods of 3x3"):
         build(settings("digits"), load_dataset("digits"))
 

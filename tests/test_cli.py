@@ -16,6 +16,7 @@ import typer
 from typer.testing import CliRunner
 
 from bnncli import __version__
+from bnncli.cli.console import size_change
 from bnncli.cli.main import app
 from bnncli.recipes import find_recipe, recipe_names
 from bnncli.registries import KINDS, entries
@@ -251,3 +252,16 @@ def test_recipes_resolve_and_say_what_they_are(name):
     recipe = find_recipe(name)
     assert recipe.about
     assert resolve(recipe.settings).recipe == name
+
+
+@pytest.mark.parametrize(
+    ("floats", "packed", "said"),
+    [
+        (2180, 100, "21.8x smaller than float32"),
+        (320, 1340, "4.2x larger than float32"),
+        (1000, 1010, "as large as float32"),
+        (1010, 1000, "as large as float32"),
+    ],
+)
+def test_sizes_are_compared_the_way_that_makes_sense(floats, packed, said):
+    assert size_change(floats, packed) == said

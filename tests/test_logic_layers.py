@@ -315,6 +315,10 @@ def test_errors_name_what_was_given() -> None:
             LogicConv2d(2, channels, 3, rng=rng, channels_per_tree=per_tree)
     with pytest.raises(UsageError, match="radius=3 without candidates"):
         GateStack(9, "random", "iwp", "residual", 3.0, radius=3)
+    with pytest.raises(UsageError, match="selection=hard without candidates"):
+        GateStack(9, "random", "iwp", "residual", 3.0, selection="hard")
+    with pytest.raises(UsageError, match="wiring=ring with candidates=4"):
+        GateStack(9, "ring", "iwp", "residual", 3.0, candidates=4)
     with pytest.raises(UsageError, match="expected 0 to 2"):
         Wires(3, np.array([0, 3], np.int32), np.array([1, 2], np.int32))
 

@@ -155,6 +155,10 @@ def test_a_loss_that_is_no_number_is_one_line():
     ("sections", "said"),
     [
         ({"train": {"optimizer": "sgd"}}, "train.optimizer='sgd'"),
+        ({"train": {"optimizer": "bop"}}, "optimizer bop: .* arch gol is made of gates"),
+        ({"train": {"optimizer_options": {"beta2": 0.9}}}, "train.optimizer_options="),
+        ({"train": {"batch_size": 77}}, "train.batch_size=77: trainer table takes whole tables"),
+        ({"data": {"augment": "shift:1"}}, "data.augment='shift:1'"),
         ({"train": {"label_smoothing": 0.1}}, "train.label_smoothing=0.1"),
         ({"train": {"precision": "bfloat16"}}, "train.precision='bfloat16'"),
         ({"model": {"arch_options": {"parametrization": "walsh"}}}, "parametrization walsh"),

@@ -65,6 +65,14 @@ def percent(value: float | None, digits: int = 2) -> str:
     return "–" if value is None else f"{100 * value:.{digits}f} %"
 
 
+def size_change(floats: int, packed: int) -> str:
+    """Compare the packed form with float32: smaller, or larger as that of a tiny network is."""
+    smaller, larger = f"{floats / packed:.1f}x", f"{packed / floats:.1f}x"
+    if smaller == "1.0x" or larger == "1.0x":
+        return "as large as float32"
+    return f"{smaller} smaller than float32" if packed < floats else f"{larger} larger than float32"
+
+
 def kib(n_bytes: int) -> str:
     """Write a number of bytes in KiB."""
     return f"{n_bytes / 1024:,.1f} KiB"

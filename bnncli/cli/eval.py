@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bnncli.cli.console import kib, percent, print_json, stdout, table
+from bnncli.cli.console import kib, percent, print_json, size_change, stdout, table
 from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, RunsDir, Sample
 from bnncli.errors import UsageError
 
@@ -107,9 +107,7 @@ def _print(console: Console, found: Evaluation) -> None:
             parts = ", ".join(f"{name} {percent(value)}" for name, value in form.parts.items())
             console.print(f"{form.form}: {parts}")
     if found.float_bytes is not None:
-        console.print(
-            f"packed is {found.float_bytes / found.packed_bytes:.1f}x smaller than float32"
-        )
+        console.print(f"packed is {size_change(found.float_bytes, found.packed_bytes)}")
     console.print(f"kernels {found.backend}")
     _print_difference(console, found)
 

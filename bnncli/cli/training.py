@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from bnncli.cli.console import kib, percent, print_json, print_note, stderr
+from bnncli.cli.console import kib, percent, print_json, print_note, size_change, stderr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -148,10 +148,18 @@ def _print_header(console: Console, settings: Settings, data: ImageData, device:
         f"[bold]{model.arch}[/] on [bold]{data.name}[/], weights {model.weights}, activations "
         f"{model.activations}, {train.optimizer}, seed {train.seed}, {device}"
     )
-    console.print(
-        f"{len(data.train):,} training, {len(data.validation):,} validation, "
-        f"{len(data.test):,} test images"
-    )
+    console.print(_splits(data))
+
+
+def _splits(data: ImageData) -> str:
+    from bnncli.data.exams import CLASSIFICATION
+
+    if data.exam is not CLASSIFICATION:
+        return f"boards drawn anew for each step; training and tests count {data.exam.items}"
+    if data.train is data.test:
+        return f"{len(data.test):,} images, all there are: validated and tested on each"
+    sizes = f"{len(data.train):,} training, {len(data.validation):,} validation"
+    return f"{sizes}, {len(data.test):,} test images"
 
 
 def _print_outcome(run: Run, *, finished: bool, result: dict[str, Any]) -> None:
@@ -186,7 +194,7 @@ def summary(run: Run, result: dict[str, Any]) -> dict[str, str]:
     else:
         floats, packed = result["float_bytes"], result["packed_bytes"]
         lines["test packed"] = percent(result["test_packed_accuracy"])
-        lines["size"] = f"{kib(floats)} float, {kib(packed)} packed: {floats / packed:.1f}x less"
+        lines["size"] = f"{kib(packed)} packed, {size_change(floats, packed)} ({kib(floats)})"
     if "restarts" in result:
         n_attempts = result["restarts"] + 1
         attempts = f"{n_attempts} attempt{'s' if n_attempts > 1 else ''}"

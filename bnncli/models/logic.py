@@ -66,10 +66,20 @@ class GateStack:
     radius: int = 0
 
     def __post_init__(self) -> None:
-        if self.radius and not self.candidates:
+        if not self.candidates:
+            for name, unset, says in (
+                ("radius", 0, "where they lie"),
+                ("selection", "soft", "how one of them is read"),
+            ):
+                if (value := getattr(self, name)) != unset:
+                    raise UsageError(
+                        f"{name}={value} without candidates: it says {says}; give candidates, "
+                        f"such as 16, or leave {name} out"
+                    )
+        elif self.wiring != "random":
             raise UsageError(
-                f"radius={self.radius} without candidates: it says where they lie; give "
-                f"candidates, such as 16, or leave radius out"
+                f"wiring={self.wiring} with candidates={self.candidates}: candidates are drawn at "
+                f"random and wires chosen among them; leave one of the two out"
             )
         self.rng = np.random.default_rng(int(torch.randint(2**62, ())))
         self.count = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,12 +13,15 @@ from torch import nn
 from bnncli.errors import UsageError
 from bnncli.layers import Pixels, Thermometer
 from bnncli.models import Quantization, build_model, find_arch
+from bnncli.optim import make_optimizer
 from bnncli.options import check_options
 from bnncli.training.seeds import mix, seed_default
 
 if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
     from bnncli.data import ImageData, ImageSplit
-    from bnncli.training.config import Settings
+    from bnncli.training.config import Settings, TrainSettings
 
 QUANTIZATION_FIELDS = (
     *("weights", "weight_options", "activations"),
@@ -67,6 +70,31 @@ def build(settings: Settings, data: ImageData) -> nn.Sequential:
             module.fit(data.train.images)
     # Convolutions on a CPU are half as fast again with the channels innermost.
     return built.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def build_optimizer(model: nn.Module, train: TrainSettings) -> Optimizer:
+    """Build the optimizer of resolved settings."""
+    return make_optimizer(
+        model,
+        train.optimizer,
+        lr=train.lr,
+        options=_optimizer_options(train),
+        plain_optimizer=train.plain_optimizer,
+        plain_options=train.plain_options,
+        plain_lr=train.plain_lr,
+        weight_decay=train.weight_decay,
+        latent_clip=train.latent_clip,
+    )
+
+
+def _optimizer_options(train: TrainSettings) -> dict[str, Any]:
+    """Give the optimizer's options; ``momentum`` has a setting of its own, being so common."""
+    options: dict[str, Any] = dict(train.optimizer_options or {})
+    if train.momentum is not None:
+        if "momentum" in options:
+            raise UsageError("train.momentum with an option momentum: give one of them")
+        options["momentum"] = train.momentum
+    return options
 
 
 def pick_device(name: str) -> torch.device:

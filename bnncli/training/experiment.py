@@ -12,10 +12,11 @@ import torch
 
 from bnncli.data.augment import parse_augment
 from bnncli.data.boards import canonical_name
-from bnncli.errors import BnnError, unknown_name
+from bnncli.errors import BnnError, UsageError, unknown_name
 from bnncli.models import find_arch
+from bnncli.models.logic import GATES
 from bnncli.norms import SHIFTS
-from bnncli.optim import find_optimizer
+from bnncli.optim import EVERYTHING, find_optimizer
 from bnncli.options import with_real_numbers
 from bnncli.training import images, rollouts, tables  # noqa: F401 (registers the trainers)
 from bnncli.training.building import build
@@ -63,6 +64,11 @@ def resolve(settings: Settings) -> Settings:
             train = dataclasses.replace(train, **as_read)
     if settings.model.arch_options:
         given["arch_options"] = with_real_numbers(arch.layers, settings.model.arch_options)
+    if defaults["weights"] == GATES["weights"] and optimizer.trains != EVERYTHING:
+        raise UsageError(
+            f"optimizer {train.optimizer}: trains {optimizer.trains}, but arch {arch.name} is made "
+            f"of gates and has none; give one that trains every parameter, such as adam"
+        )
     own = optimizer.weights
     if own is not None and given.get("weights") in {None, "binary"}:
         # An optimizer without latents brings the store that it moves.

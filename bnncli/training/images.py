@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bnncli.data.augment import parse_augment
+from bnncli.data.exams import CLASSIFICATION
 from bnncli.errors import UsageError
-from bnncli.optim import make_optimizer
-from bnncli.training.building import build, uses_bfloat16
+from bnncli.training.building import build, build_optimizer, uses_bfloat16
 from bnncli.training.evaluate import accuracy
 from bnncli.training.loop import Trainer
 from bnncli.training.memory import Memory, measure_memory
-from bnncli.training.trainers import trainer
+from bnncli.training.trainers import refuse_given, trainer
 
 if TYPE_CHECKING:
     import torch
 
     from bnncli.data import ImageData
-    from bnncli.training.config import Settings, TrainSettings
+    from bnncli.training.config import Settings
 
 
 class ImageTraining(Trainer):
@@ -50,9 +50,10 @@ class ImageTraining(Trainer):
 def image_training(settings: Settings, data: ImageData, *, device: torch.device) -> ImageTraining:
     """Build the training of resolved settings, at step 0 and without reporters."""
     train = settings.train
-    if train.restarts is not None:
+    refuse_given(settings, ["train.restarts"], "only trainer table starts again")
+    if data.exam is not CLASSIFICATION:
         raise UsageError(
-            f"train.restarts={train.restarts}: only trainer table starts again; leave it out"
+            f"trainer images: {data.name} has boards to step and no labels; give --arch dlca"
         )
     if len(data.train) < train.batch_size:
         raise UsageError(
@@ -60,32 +61,11 @@ def image_training(settings: Settings, data: ImageData, *, device: torch.device)
             f"give a smaller --batch-size"
         )
     model = build(settings, data).to(device)
-    optimizer = make_optimizer(
-        model,
-        train.optimizer,
-        lr=train.lr,
-        options=_optimizer_options(train),
-        plain_optimizer=train.plain_optimizer,
-        plain_options=train.plain_options,
-        plain_lr=train.plain_lr,
-        weight_decay=train.weight_decay,
-        latent_clip=train.latent_clip,
-    )
     return ImageTraining(
         model=model,
-        optimizer=optimizer,
+        optimizer=build_optimizer(model, train),
         data=data,
         augment=parse_augment(settings.data.augment),
         settings=train,
         bfloat16=uses_bfloat16(train.precision, device),
     )
-
-
-def _optimizer_options(train: TrainSettings) -> dict[str, Any]:
-    """Give the optimizer's options; ``momentum`` has a setting of its own, being so common."""
-    options: dict[str, Any] = dict(train.optimizer_options or {})
-    if train.momentum is not None:
-        if "momentum" in options:
-            raise UsageError("train.momentum with an option momentum: give one of them")
-        options["momentum"] = train.momentum
-    return options

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -11,13 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bnncli.errors import BnnError
 from bnncli.layers import set_progress
 from bnncli.training.batches import Batches
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
-from bnncli.training.records import EpochRecord, Progress, ShouldStop, never
-from bnncli.training.schedules import factors_at
+from bnncli.training.records import EpochRecord, Progress, ShouldStop, check_loss, never
+from bnncli.training.schedules import set_rates
 from bnncli.training.seeds import generator, mix, seed_default
 
 if TYPE_CHECKING:
@@ -90,7 +88,9 @@ class Trainer:
         seed_default(self.step_seeds[progress.step % self.steps_per_epoch], self.device)
         images = self.augment(self.batches.take(order, start), torch.default_generator)
         began = time.perf_counter()
-        self._set_rates()
+        when = progress.step, self.total_steps, self.warmup_steps
+        set_rates(self.optimizer, settings.schedule, *when)
+        set_progress(self.model, progress.step / self.total_steps)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
             logits = self.model(images.to(self.device)).float()
         loss = F.cross_entropy(
@@ -106,24 +106,10 @@ class Trainer:
         for reporter in self.reporters:
             reporter.on_step(progress.step, self.steps_per_epoch, loss.detach())
 
-    def _set_rates(self) -> None:
-        lr, decay = factors_at(
-            self.settings.schedule, self.progress.step, self.total_steps, self.warmup_steps
-        )
-        set_progress(self.model, self.progress.step / self.total_steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * lr
-            group["weight_decay"] = group["initial_weight_decay"] * decay
-            group["progress"] = self.progress.step / self.total_steps
-
     def _finish_epoch(self, epoch: int, began: float) -> None:
         progress = self.progress
         loss = float(progress.loss_sum) / self.steps_per_epoch
-        if not math.isfinite(loss):
-            raise BnnError(
-                f"the loss is {loss} in epoch {epoch + 1}: training diverged; lower --lr "
-                f"({self.optimizer.param_groups[0]['lr']:g} at the end of that epoch)"
-            )
+        check_loss(loss, epoch, self.optimizer.param_groups[0]["lr"])
         validation_began = time.perf_counter()
         hard = accuracy(self.model, self.data.validation, form="hard")
         soft = accuracy(self.model, self.data.validation, form="soft")

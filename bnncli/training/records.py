@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from bnncli.errors import BnnError
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,15 @@ class Progress:
     best_epoch: int = -1
     codes: dict[str, Tensor] = field(default_factory=dict)  # of the weights as the epoch began
     predicted: Tensor = field(default_factory=lambda: torch.empty(0))  # classes, in epoch order
+
+
+def check_loss(loss: float, epoch: int, lr: float) -> None:
+    """Refuse a mean loss of an epoch that is not a number."""
+    if not math.isfinite(loss):
+        raise BnnError(
+            f"the loss is {loss} in epoch {epoch + 1}: training diverged; lower --lr "
+            f"({lr:g} at the end of that epoch)"
+        )
 
 
 class Reporter(Protocol):

@@ -5,7 +5,6 @@ See ``book/decisions/automata.md``.
 
 from __future__ import annotations
 
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,17 @@ from torch import nn
 
 from bnncli.data.automaton import fire_mask
 from bnncli.data.boards import task_of
-from bnncli.errors import BnnError, UsageError
+from bnncli.errors import UsageError
 from bnncli.layers import LogicDense, set_progress
 from bnncli.layers.automaton import advance, rule_of
-from bnncli.optim import make_optimizer
-from bnncli.training.building import build
+from bnncli.training.building import build, build_optimizer
 from bnncli.training.evaluate import examine
 from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.memory import Memory, measure_memory
-from bnncli.training.records import EpochRecord, Progress, never
-from bnncli.training.schedules import factors_at
+from bnncli.training.records import EpochRecord, Progress, check_loss, never
+from bnncli.training.schedules import set_rates
 from bnncli.training.seeds import mix, seed_default
-from bnncli.training.trainers import trainer
+from bnncli.training.trainers import refuse_given, trainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,6 +40,7 @@ SOLVED_EPOCHS = 3
 """Epochs in a row without hard error after which training ends."""
 
 CLIP = 100.0
+UNHEEDED = ("data.augment", "train.restarts", "train.label_smoothing", "train.precision")
 SNAPSHOTS = 12
 """How many epochs the film of a training shows."""
 
@@ -59,6 +58,7 @@ class RolloutTraining:
 
     def __init__(self, settings: Settings, data: ImageData, *, device: torch.device) -> None:
         train = settings.train
+        refuse_given(settings, UNHEEDED, "trainer rollouts makes its boards and its loss itself")
         self.settings, self.data, self.device = settings, data, device
         self.task = task_of(data.name)
         model = build(settings, data).to(device)
@@ -70,16 +70,7 @@ class RolloutTraining:
             )
         self.model: nn.Module = model
         self.cell = cell
-        self.optimizer = make_optimizer(
-            model,
-            train.optimizer,
-            lr=train.lr,
-            options=train.optimizer_options,
-            plain_optimizer=train.plain_optimizer,
-            plain_options=train.plain_options,
-            plain_lr=train.plain_lr,
-            weight_decay=train.weight_decay,
-        )
+        self.optimizer = build_optimizer(model, train)
         self.progress = Progress()
         self.reporters: list[Reporter] = []
         self.should_stop: ShouldStop = never
@@ -143,22 +134,15 @@ class RolloutTraining:
         return torch.tensor(values, device=self.device)
 
     def _set_rates(self) -> None:
-        train = self.settings.train
+        train, step = self.settings.train, self.progress.step
         warmup = round(train.warmup_epochs * STEPS_PER_EPOCH)
-        lr, decay = factors_at(train.schedule, self.progress.step, self.total_steps, warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * lr
-            group["weight_decay"] = group["initial_weight_decay"] * decay
-        set_progress(self.model, self.progress.step / self.total_steps)
+        set_rates(self.optimizer, train.schedule, step, self.total_steps, warmup)
+        set_progress(self.model, step / self.total_steps)
 
     def _finish_epoch(self, epoch: int, began: float) -> None:
         progress = self.progress
         loss = float(progress.loss_sum) / STEPS_PER_EPOCH
-        if not math.isfinite(loss):
-            raise BnnError(
-                f"the loss is {loss} in epoch {epoch + 1}: training diverged; lower --lr "
-                f"({self.optimizer.param_groups[0]['lr']:g} at the end of that epoch)"
-            )
+        check_loss(loss, epoch, self.optimizer.param_groups[0]["lr"])
         validation_began = time.perf_counter()
         seed = mix(self.settings.train.seed, "validation")
         hard, soft = (

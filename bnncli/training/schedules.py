@@ -10,6 +10,8 @@ from bnncli.errors import unknown_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from torch.optim import Optimizer
+
 
 class Factors(NamedTuple):
     """What multiplies the initial learning rate and the initial weight decay."""
@@ -68,3 +70,14 @@ def factors_at(name: str, step_index: int, total_steps: int, warmup_steps: int) 
         return Factors((step_index + 1) / (warmup_steps + 1))
     progress = (step_index - warmup_steps) / max(1, total_steps - warmup_steps)
     return SCHEDULES[name](progress)
+
+
+def set_rates(
+    optimizer: Optimizer, name: str, step_index: int, total_steps: int, warmup_steps: int
+) -> None:
+    """Give each parameter group its rate and weight decay of one step, and how far training is."""
+    lr, decay = factors_at(name, step_index, total_steps, warmup_steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * lr
+        group["weight_decay"] = group["initial_weight_decay"] * decay
+        group["progress"] = step_index / total_steps

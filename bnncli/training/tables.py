@@ -6,14 +6,13 @@ See ``book/decisions/exact-rules.md``.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from bnncli.errors import BnnError, UsageError
+from bnncli.errors import UsageError
 from bnncli.layers import BitLogits, FixedWiring, LogicDense, Thermometer
 from bnncli.native.table_trainer import (
     AdamW,
@@ -25,10 +24,10 @@ from bnncli.quantizers import soft_form
 from bnncli.training.building import build
 from bnncli.training.evaluate import accuracy, evaluation
 from bnncli.training.memory import Memory, peak_resident_bytes, storage_bytes
-from bnncli.training.records import EpochRecord, Progress, never
+from bnncli.training.records import EpochRecord, Progress, check_loss, never
 from bnncli.training.schedules import factors_at
 from bnncli.training.seeds import mix
-from bnncli.training.trainers import trainer
+from bnncli.training.trainers import refuse_given, trainer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
     from bnncli.data import ImageData
     from bnncli.native.table_trainer import TableProblem
-    from bnncli.training.config import Settings, TrainSettings
+    from bnncli.training.config import Settings
     from bnncli.training.records import Reporter, ShouldStop
 
 STEPS_PER_EPOCH = 25
@@ -44,6 +43,11 @@ CLEAN_EPOCHS = 4
 """Epochs in a row without hard error after which training ends."""
 
 DEFAULT_LR = 0.2
+UNHEEDED = (
+    *("data.augment", "train.batch_size", "train.optimizer", "train.optimizer_options"),
+    *("train.momentum", "train.plain_optimizer", "train.plain_options", "train.plain_lr"),
+    *("train.latent_clip", "train.label_smoothing", "train.precision"),
+)
 
 
 @trainer("table", "steps on all rows of a truth table, the whole network in one C call")
@@ -59,7 +63,9 @@ class TableTraining:
     def __init__(self, settings: Settings, data: ImageData, *, device: torch.device) -> None:
         del device
         train = settings.train
-        _refuse(train)
+        refuse_given(
+            settings, UNHEEDED, "trainer table takes whole tables, with an AdamW of its own"
+        )
         self.settings, self.data = settings, data
         # Every attempt has an epoch at least, so few epochs are few attempts.
         self.n_attempts = min((train.restarts or 0) + 1, train.epochs)
@@ -118,11 +124,7 @@ class TableTraining:
         step_began = time.perf_counter()
         loss, errors = self.backend.train(self.problem, self.state, how, STEPS_PER_EPOCH)
         step_seconds = time.perf_counter() - step_began
-        if not math.isfinite(loss):
-            raise BnnError(
-                f"the loss is {loss} in epoch {epoch + 1}: training diverged; lower --lr "
-                f"({how.lr:g} in that epoch)"
-            )
+        check_loss(loss, epoch, how.lr)
         self._write_logits()
         self.clean = 0 if errors else self.clean + 1
         progress.step += STEPS_PER_EPOCH
@@ -268,22 +270,3 @@ def _refuse_layer(layer: LogicDense) -> None:
             "trainer table: takes relaxed gates as they are, with fixed wires; give sampling=soft, "
             "temperature=1, final_temperature=1, bound=0 and candidates=0"
         )
-
-
-def _refuse(train: TrainSettings) -> None:
-    """Refuse settings that this trainer would not heed."""
-    given = {
-        "optimizer": (train.optimizer, "adam"),
-        "optimizer_options": (train.optimizer_options or None, None),
-        "momentum": (train.momentum, None),
-        "plain_optimizer": (train.plain_optimizer, None),
-        "plain_options": (train.plain_options or None, None),
-        "plain_lr": (train.plain_lr, None),
-        "label_smoothing": (train.label_smoothing, 0),
-        "precision": (train.precision, "float32"),
-    }
-    for name, (value, wanted) in given.items():
-        if value != wanted:
-            raise UsageError(
-                f"train.{name}={value!r}: trainer table has its own AdamW and loss; leave it out"
-            )

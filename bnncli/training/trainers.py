@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from bnncli.errors import unknown_name
+from bnncli.errors import UsageError, unknown_name
 from bnncli.models import find_arch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import torch
     from torch import nn
@@ -96,6 +96,16 @@ def find_trainer(settings: Settings) -> NamedTrainer:
     if name not in TRAINERS:
         raise unknown_name("trainer", name, TRAINERS)
     return TRAINERS[name]
+
+
+def refuse_given(settings: Settings, names: Iterable[str], why: str) -> None:
+    """Refuse settings, such as ``train.precision``, that a trainer would not heed."""
+    for name in names:
+        section, key = name.split(".")
+        group = getattr(settings, section)
+        value = getattr(group, key)
+        if value != getattr(type(group)(), key) and value != {}:
+            raise UsageError(f"{name}={value!r}: {why}; leave it out")
 
 
 def make_trainer(settings: Settings, data: ImageData, *, device: torch.device) -> Training:
