@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
-import tomllib
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,7 +14,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bnncli.cli.console import print_json, print_note, stderr, stdout
-from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, Quiet, RunsDir
+from bnncli.cli.options import (
+    RUNS,
+    AsJson,
+    DataDir,
+    Device,
+    Offline,
+    Quiet,
+    RunsDir,
+    check_threads,
+    cores,
+    numbers,
+    option,
+    toml_value,
+)
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,10 +57,6 @@ EPILOG = """Examples
 The same command again goes on where it was stopped; finished runs are reused."""
 
 
-def _option(flag: str, panel: str, help_text: str, **more: Any) -> Any:
-    return typer.Option(flag, rich_help_panel=panel, help=help_text, show_default=False, **more)
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("compare", epilog=EPILOG)(compare_methods)
@@ -65,25 +72,25 @@ def compare_methods(
         ),
     ] = None,
     preset: Annotated[
-        str | None, _option("--preset", MATRIX, "A comparison from bnn list comparisons.")
+        str | None, option("--preset", MATRIX, "A comparison from bnn list comparisons.")
     ] = None,
     matrix_file: Annotated[
-        Path | None, _option("--matrix", MATRIX, "A TOML file.", metavar="FILE")
+        Path | None, option("--matrix", MATRIX, "A TOML file.", metavar="FILE")
     ] = None,
     data: Annotated[
-        str | None, _option("--data", MATRIX, "Data sets. Default: digits.", metavar="NAME,…")
+        str | None, option("--data", MATRIX, "Data sets. Default: digits.", metavar="NAME,…")
     ] = None,
     seeds: Annotated[
         str | None,
-        _option("--seeds", MATRIX, "How many, or which: 5 or 0,3,7. Default: 3.", metavar="N|N,…"),
+        option("--seeds", MATRIX, "How many, or which: 5 or 0,3,7. Default: 3.", metavar="N|N,…"),
     ] = None,
-    arch: Annotated[str | None, _option("--arch", MATRIX, "Architecture of all methods.")] = None,
+    arch: Annotated[str | None, option("--arch", MATRIX, "Architecture of all methods.")] = None,
     widths: Annotated[
-        str | None, _option("--widths", MATRIX, "Hidden layer sizes of all.", metavar="N,…")
+        str | None, option("--widths", MATRIX, "Hidden layer sizes of all.", metavar="N,…")
     ] = None,
     given: Annotated[
         list[str] | None,
-        _option(
+        option(
             "--set",
             MATRIX,
             "A setting under all methods, such as train.lr=0.01; may be repeated.",
@@ -91,28 +98,28 @@ def compare_methods(
         ),
     ] = None,
     epochs: Annotated[
-        int | None, _option("--epochs", BUDGET, "As many epochs for every run.")
+        int | None, option("--epochs", BUDGET, "As many epochs for every run.")
     ] = None,
     seconds: Annotated[
-        float | None, _option("--seconds", BUDGET, "As many seconds of training for every run.")
+        float | None, option("--seconds", BUDGET, "As many seconds of training for every run.")
     ] = None,
     bits: Annotated[
         int | None,
-        _option("--bits", BUDGET, "As many stored bits of weights; hidden widths change to fit."),
+        option("--bits", BUDGET, "As many stored bits of weights; hidden widths change to fit."),
     ] = None,
     jobs: Annotated[
         int, typer.Option("--jobs", "-j", rich_help_panel=WORKERS, min=1, help="Runs at once here.")
     ] = 1,
     threads: Annotated[
         int | None,
-        _option("--threads", WORKERS, "Threads of each run. Default: cores / jobs.", min=1),
+        option("--threads", WORKERS, "Threads of each run. Default: cores / jobs.", min=1),
     ] = None,
     engine: Annotated[
         str, typer.Option("--engine", rich_help_panel=WORKERS, help="local, dask or ray.")
     ] = "local",
     scheduler: Annotated[
         str | None,
-        _option("--scheduler", WORKERS, "Of dask or ray; all see the same folders.", metavar="URL"),
+        option("--scheduler", WORKERS, "Of dask or ray; all see the same folders.", metavar="URL"),
     ] = None,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -120,7 +127,7 @@ def compare_methods(
     runs_dir: RunsDir = RUNS,
     output: Annotated[
         Path | None,
-        _option("--output", RUN, "Folder of the report. Default: comparisons/NAME.", metavar="DIR"),
+        option("--output", RUN, "Folder of the report. Default: comparisons/NAME.", metavar="DIR"),
     ] = None,
     force: Annotated[
         bool,
@@ -162,13 +169,11 @@ def compare_methods(
 
 def _threads(given: int | None, engine: Engine) -> int | None:
     """Divide the cores among the jobs; alone or elsewhere, torch knows best."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = cores or 1
+    if engine.name == "local":
+        check_threads(given)
     if given is not None:
-        if engine.name == "local" and given > 4 * cores:
-            raise UsageError(f"--threads {given}: this machine takes at most {4 * cores}")
         return given
-    return max(1, cores // engine.jobs) if engine.jobs > 1 else None
+    return max(1, cores() // engine.jobs) if engine.jobs > 1 else None
 
 
 def _base(arch: str | None, widths: str | None, given: Sequence[str]) -> dict[str, Any]:
@@ -177,7 +182,7 @@ def _base(arch: str | None, widths: str | None, given: Sequence[str]) -> dict[st
     if arch is not None:
         base.setdefault("model", {})["arch"] = arch
     if widths is not None:
-        base.setdefault("model", {})["widths"] = list(_numbers("--widths", widths))
+        base.setdefault("model", {})["widths"] = list(numbers("--widths", widths))
     for text in given:
         name, equals, value = text.partition("=")
         path = name.split(".")
@@ -188,18 +193,8 @@ def _base(arch: str | None, widths: str | None, given: Sequence[str]) -> dict[st
             table = table.setdefault(part, {})
             if not isinstance(table, dict):
                 raise UsageError(f"--set {text}: {part} is given a value as well; give one of them")
-        try:
-            table[path[-1]] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            table[path[-1]] = value
+        table[path[-1]] = toml_value(value)
     return base
-
-
-def _numbers(flag: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.removesuffix(",").split(","))
-    except ValueError as error:
-        raise UsageError(f"{flag} {text}: expected whole numbers, such as 0,3,7") from error
 
 
 def build_matrix(
@@ -223,7 +218,7 @@ def build_matrix(
     if data is not None:
         changes["data"] = tuple(data.split(","))
     if seeds is not None:
-        listed = _numbers("--seeds", seeds)
+        listed = numbers("--seeds", seeds, "0,3,7")
         changes["seeds"] = listed if "," in seeds else parse_seeds(listed[0])
     limits = {kind: amount for kind, amount in budget.items() if amount is not None}
     if len(limits) > 1:

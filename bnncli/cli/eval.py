@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from bnncli.cli.console import kib, percent, print_json, size_change, stdout, table
-from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Offline, RunsDir, Sample
+from bnncli.cli.options import (
+    RUNS,
+    AsJson,
+    DataDir,
+    Device,
+    Offline,
+    RunsDir,
+    Sample,
+    Target,
+    option,
+    packed_file,
+)
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
+    import typer
     from rich.console import Console
 
     from bnncli.forms import Evaluation
@@ -33,22 +42,10 @@ def register(app: typer.Typer) -> None:
 
 
 def evaluate(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="A run's folder, name or part of its name, or a packed model's file. "
-            "Default: the latest run.",
-        ),
-    ] = None,
+    target: Target = None,
     data: Annotated[
         str | None,
-        typer.Option(
-            "--data",
-            help="Another data set of the same shape.",
-            rich_help_panel="Data",
-            show_default=False,
-        ),
+        option("--data", "Data", "Another data set of the same shape."),
     ] = None,
     data_dir: DataDir = None,
     offline: Offline = False,
@@ -60,10 +57,11 @@ def evaluate(
     """Evaluate the soft, hard and packed forms of a run on its test set, and compare them."""
     from bnncli.forms import evaluate_file, evaluate_run
 
-    if target is not None and (Path(target).is_file() or target.endswith(".bnn")):
+    file = packed_file(target)
+    if file is not None:
         if sample is not None:
             raise UsageError(f"--sample {sample}: {target} is frozen already; give a run instead")
-        found = evaluate_file(Path(target), data_name=data, data_dir=data_dir, download=not offline)
+        found = evaluate_file(file, data_name=data, data_dir=data_dir, download=not offline)
     else:
         from bnncli.training.building import pick_device
         from bnncli.training.runs import find_run

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bnncli.cli.console import print_json
-from bnncli.cli.options import RUNS, AsJson, Force, RunsDir
+from bnncli.cli.options import RUNS, AsJson, Force, RunsDir, Target, option, packed_file
 from bnncli.errors import UsageError
 
 EPILOG = """Examples
@@ -29,14 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def film(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="A run's folder, name or part of its name, or a packed model's file. "
-            "Default: the latest run.",
-        ),
-    ] = None,
+    target: Target = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="GIF to write.", rich_help_panel=FILM)
     ] = Path("automaton.gif"),
@@ -46,31 +39,18 @@ def film(
     ] = False,
     damage: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--damage",
+            FILM,
+            "Erase a square with sides of this length at the end, and run on.",
             metavar="CELLS",
-            help="Erase a square with sides of this length at the end, and run on.",
-            rich_help_panel=FILM,
-            show_default=False,
         ),
     ] = None,
     size: Annotated[
-        int | None,
-        typer.Option(
-            "--size",
-            help="Side of the board. Default: as in training.",
-            rich_help_panel=FILM,
-            show_default=False,
-        ),
+        int | None, option("--size", FILM, "Side of the board. Default: as in training.")
     ] = None,
     steps: Annotated[
-        int | None,
-        typer.Option(
-            "--steps",
-            help="Default: as in training, more on a larger board.",
-            rich_help_panel=FILM,
-            show_default=False,
-        ),
+        int | None, option("--steps", FILM, "Default: as in training, more on a larger board.")
     ] = None,
     scale: Annotated[
         int,
@@ -78,14 +58,7 @@ def film(
     ] = 12,
     seconds: Annotated[
         float | None,
-        typer.Option(
-            "--seconds",
-            help="Of a frame. Default: 0.12, of an epoch 0.7.",
-            min=0.02,
-            max=10,
-            rich_help_panel=FILM,
-            show_default=False,
-        ),
+        option("--seconds", FILM, "Of a frame. Default: 0.12, of an epoch 0.7.", min=0.02, max=10),
     ] = None,
     seed: Annotated[
         int, typer.Option("--seed", help="Draws the first board.", min=0, rich_help_panel=FILM)
@@ -98,10 +71,11 @@ def film(
     from bnncli.views.film import Shot, film_packed, film_run, film_training, write_gif
 
     shot = Shot(steps=steps, size=size, damage=damage, seed=seed)
-    if target is not None and (Path(target).is_file() or target.endswith(".bnn")):
+    file = packed_file(target)
+    if file is not None:
         if training:
             raise UsageError(f"--training: {target} holds no epochs; give its run instead")
-        frames = film_packed(Path(target), shot)
+        frames = film_packed(file, shot)
     else:
         from bnncli.training.runs import find_run
 

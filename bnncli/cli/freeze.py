@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path  # noqa: TC003 (typer reads annotations)
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING, Annotated
 
 from bnncli.cli.console import print_json
-from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, RunsDir, Sample
+from bnncli.cli.options import (
+    RUNS,
+    AsJson,
+    DataDir,
+    Force,
+    LatestRun,
+    Offline,
+    RunsDir,
+    Sample,
+    option,
+)
+
+if TYPE_CHECKING:
+    import typer
 
 EPILOG = """Examples
 
@@ -24,18 +35,14 @@ def register(app: typer.Typer) -> None:
 
 
 def freeze(
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="RUN", help="A run's folder or name. Default: the latest run."),
-    ] = None,
+    run: LatestRun = None,
     output: Annotated[
         Path | None,
-        typer.Option(
+        option(
             "--output",
+            "Run",
+            "File to write. Default: model.bnn in the run, model-sample-SEED.bnn if sampled.",
             "-o",
-            help="File to write. Default: model.bnn in the run, model-sample-SEED.bnn if sampled.",
-            rich_help_panel="Run",
-            show_default=False,
         ),
     ] = None,
     sample: Sample = None,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from bnncli.cli.console import NARROW, percent, print_json, print_note, stdout
-from bnncli.cli.options import RUNS, AsJson, RunsDir
+from bnncli.cli.options import RUNS, AsJson, RunsDir, Target, option, packed_file
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
+    import typer
     from rich.console import Console
 
     from bnncli.views import GateLayer, GateView
@@ -35,34 +34,15 @@ def register(app: typer.Typer) -> None:
 
 
 def gates(
-    target: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="RUN|FILE",
-            help="A run's folder, name or part of its name, or a packed model's file. "
-            "Default: the latest run.",
-        ),
-    ] = None,
+    target: Target = None,
     layer: Annotated[
         int | None,
-        typer.Option(
-            "--layer",
-            metavar="N",
-            min=1,
-            help="Show each gate of the N-th layer instead.",
-            rich_help_panel="Run",
-            show_default=False,
-        ),
+        option("--layer", "Run", "Show each gate of the N-th layer instead.", metavar="N", min=1),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FIGURE",
-            help="Draw the layers to a .png, .svg or .pdf.",
-            rich_help_panel="Run",
-            show_default=False,
+        option(
+            "--output", "Run", "Draw the layers to a .png, .svg or .pdf.", "-o", metavar="FIGURE"
         ),
     ] = None,
     runs_dir: RunsDir = RUNS,
@@ -75,8 +55,9 @@ def gates(
         from bnncli.views.figure import check_figure_name
 
         check_figure_name(output)
-    if target is not None and (Path(target).is_file() or target.endswith(".bnn")):
-        view = view_file(Path(target))
+    file = packed_file(target)
+    if file is not None:
+        view = view_file(file)
     else:
         from bnncli.training.runs import find_run
 

@@ -100,7 +100,7 @@ def _options(
         typer.Option("--debug", envvar="BNN_DEBUG", help="Show the traceback of a failure."),
     ] = False,
 ) -> None:
-    pass
+    """Declare the program's own options; they act by themselves, or where a command fails."""
 
 
 for _command in (train, compare, eval, freeze, gates, play, film, list, info):

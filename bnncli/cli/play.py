@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bnncli.cli.console import print_json, print_note
-from bnncli.cli.options import RUNS, AsJson, RunsDir
+from bnncli.cli.options import RUNS, AsJson, RunsDir, option, packed_file
 from bnncli.errors import UsageError, unknown_name
 
 if TYPE_CHECKING:
@@ -52,35 +52,32 @@ def play(
     ] = DEFAULT,
     size: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--size",
-            metavar="HxW",
-            help="Rows by columns of the board. Default: what the terminal holds, else "
+            BOARD,
+            "Rows by columns of the board. Default: what the terminal holds, else "
             f"{TEXT_SIZE[0]}x{TEXT_SIZE[1]}.",
-            rich_help_panel=BOARD,
-            show_default=False,
+            metavar="HxW",
         ),
     ] = None,
     pattern: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--pattern",
-            metavar="NAME|FILE",
-            help="Begin with a pattern: acorn, beacon, glider, gun, lwss, pentadecathlon, pulsar, "
+            BOARD,
+            "Begin with a pattern: acorn, beacon, glider, gun, lwss, pentadecathlon, pulsar, "
             "r-pentomino, toad, or an RLE file. Default: random cells.",
-            rich_help_panel=BOARD,
-            show_default=False,
+            metavar="NAME|FILE",
         ),
     ] = None,
     density: Annotated[
         float | None,
-        typer.Option(
+        option(
             "--density",
+            BOARD,
+            "Share of ones on a random board. Default: 0.3, for a task on boards 0.5.",
             min=0.0,
             max=1.0,
-            help="Share of ones on a random board. Default: 0.3, for a task on boards 0.5.",
-            rich_help_panel=BOARD,
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -97,13 +94,12 @@ def play(
     ] = 10,
     steps: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--steps",
+            "Run",
+            "Print N steps as text and end; needs no terminal.",
             metavar="N",
             min=0,
-            help="Print N steps as text and end; needs no terminal.",
-            rich_help_panel="Run",
-            show_default=False,
         ),
     ] = None,
     runs_dir: RunsDir = RUNS,
@@ -149,8 +145,9 @@ def play(
 def _open(target: str, runs_dir: Path) -> Automaton:
     from bnncli.play import open_file, open_run
 
-    if Path(target).is_file() or target.endswith(".bnn"):
-        return open_file(Path(target))
+    file = packed_file(target)
+    if file is not None:
+        return open_file(file)
 
     from bnncli.recipes import recipe_names
     from bnncli.training.runs import find_run

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bnncli.cli.console import NARROW, percent, print_json, print_note, stdout, table
-from bnncli.cli.options import RUNS, AsJson, RunsDir
+from bnncli.cli.options import RUNS, AsJson, LatestRun, RunsDir
 from bnncli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -82,10 +82,7 @@ def _print_problems(rows: Sequence[RunRow]) -> None:
     epilog="Examples\n\n[cyan]bnn runs show[/]\n\n[cyan]bnn runs show smallconv --plot curve.png[/]",
 )
 def show_command(
-    run: Annotated[
-        str | None,
-        typer.Argument(metavar="RUN", help="A run's folder or name. Default: the latest run."),
-    ] = None,
+    run: LatestRun = None,
     runs_dir: RunsDir = RUNS,
     plot: Annotated[
         Path | None,

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tomllib
 from pathlib import Path  # noqa: TC003 (typer reads annotations)
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bnncli.cli.console import print_json
-from bnncli.cli.options import RUNS, AsJson, DataDir, Device, Force, Offline, Quiet, RunsDir
+from bnncli.cli.options import (
+    RUNS,
+    AsJson,
+    DataDir,
+    Device,
+    Force,
+    Offline,
+    Quiet,
+    RunsDir,
+    check_threads,
+    numbers,
+    option,
+    toml_value,
+)
 from bnncli.cli.training import Manner, go_on, start
 from bnncli.errors import UsageError
 
@@ -35,13 +46,9 @@ EPILOG = """Examples
 [cyan]bnn train mine.toml --lr 0.003[/]"""
 
 
-def _text(flag: str, panel: str, help_text: str, **more: Any) -> Any:
-    return typer.Option(flag, rich_help_panel=panel, help=help_text, show_default=False, **more)
-
-
 def _pairs(flag: str, panel: str, whose: str) -> Any:
     help_text = f"An option of the {whose} (bnn list options); may be repeated."
-    return _text(flag, panel, help_text, metavar="NAME=VALUE")
+    return option(flag, panel, help_text, metavar="NAME=VALUE")
 
 
 def register(app: typer.Typer) -> None:
@@ -56,112 +63,116 @@ def train(
         typer.Argument(metavar="RECIPE", help="A name from bnn list recipes, or a TOML file."),
     ] = None,
     arch: Annotated[
-        str | None, _text("--arch", MODEL, "Architecture (bnn list archs). Default: smallconv.")
+        str | None, option("--arch", MODEL, "Architecture (bnn list archs). Default: smallconv.")
     ] = None,
     arch_option: Annotated[list[str] | None, _pairs("--arch-option", MODEL, "architecture")] = None,
     binary: Annotated[
         bool, typer.Option("--binary", rich_help_panel=MODEL, help="Short for --weights binary.")
     ] = False,
     weights: Annotated[
-        str | None, _text("--weights", MODEL, "Weight quantizer (bnn list quantizers), or float.")
+        str | None, option("--weights", MODEL, "Weight quantizer (bnn list quantizers), or float.")
     ] = None,
     weight_option: Annotated[
         list[str] | None, _pairs("--weight-option", MODEL, "quantizer")
     ] = None,
     activations: Annotated[
-        str | None, _text("--activations", MODEL, "Activation quantizer, or float.")
+        str | None, option("--activations", MODEL, "Activation quantizer, or float.")
     ] = None,
     scale: Annotated[
-        str | None, _text("--scale", MODEL, "Scale of quantized weights (bnn list scales).")
+        str | None, option("--scale", MODEL, "Scale of quantized weights (bnn list scales).")
     ] = None,
     surrogate: Annotated[
-        str | None, _text("--surrogate", MODEL, "Surrogate gradient of the weights.")
+        str | None, option("--surrogate", MODEL, "Surrogate gradient of the weights.")
     ] = None,
     activation_surrogate: Annotated[
-        str | None, _text("--activation-surrogate", MODEL, "The same for the activations.")
+        str | None, option("--activation-surrogate", MODEL, "The same for the activations.")
     ] = None,
-    norm: Annotated[str | None, _text("--norm", MODEL, "Norm (bnn list norms).")] = None,
+    norm: Annotated[str | None, option("--norm", MODEL, "Norm (bnn list norms).")] = None,
     norm_option: Annotated[list[str] | None, _pairs("--norm-option", MODEL, "norm")] = None,
     widths: Annotated[
-        str | None, _text("--widths", MODEL, "Hidden layer sizes, such as 256,256.", metavar="N,…")
+        str | None, option("--widths", MODEL, "Hidden layer sizes, such as 256,256.", metavar="N,…")
     ] = None,
     width_factor: Annotated[
-        float | None, _text("--width-factor", MODEL, "Multiply all layer sizes by this.")
+        float | None, option("--width-factor", MODEL, "Multiply all layer sizes by this.")
     ] = None,
     dropout: Annotated[
-        float | None, _text("--dropout", MODEL, "Probability of dropping an activation.")
+        float | None, option("--dropout", MODEL, "Probability of dropping an activation.")
     ] = None,
     pixels: Annotated[
-        str | None, _text("--pixels", MODEL, "Pixel scaling: signed (default), unit or standard.")
+        str | None, option("--pixels", MODEL, "Pixel scaling: signed (default), unit or standard.")
     ] = None,
     data: Annotated[
-        str | None, _text("--data", DATA, "Data set (bnn data list). Default: digits.")
+        str | None, option("--data", DATA, "Data set (bnn data list). Default: digits.")
     ] = None,
     rule: Annotated[
         str | None,
-        _text("--rule", DATA, "Short for --data rule:NAME, such as B36/S23 or W110."),
+        option("--rule", DATA, "Short for --data rule:NAME, such as B36/S23 or W110."),
     ] = None,
     data_dir: DataDir = None,
     validation: Annotated[
-        int | None, _text("--validation", DATA, "Training images held out for validation.")
+        int | None, option("--validation", DATA, "Training images held out for validation.")
     ] = None,
     split_seed: Annotated[
-        int | None, _text("--split-seed", DATA, "Seed that draws them. Default: 0.")
+        int | None, option("--split-seed", DATA, "Seed that draws them. Default: 0.")
     ] = None,
     augment: Annotated[
-        str | None, _text("--augment", DATA, "Such as shift:2 or shift:4,flip. Default: none.")
+        str | None, option("--augment", DATA, "Such as shift:2 or shift:4,flip. Default: none.")
     ] = None,
     offline: Offline = False,
-    epochs: Annotated[int | None, _text("--epochs", TRAINING, "Default: 20.")] = None,
+    epochs: Annotated[int | None, option("--epochs", TRAINING, "Default: 20.")] = None,
     batch_size: Annotated[
-        int | None, _text("--batch-size", TRAINING, "Images per step. Default: 64.")
+        int | None, option("--batch-size", TRAINING, "Images per step. Default: 64.")
     ] = None,
     optimizer: Annotated[
-        str | None, _text("--optimizer", TRAINING, "bnn list optimizers. Default: adam.")
+        str | None, option("--optimizer", TRAINING, "bnn list optimizers. Default: adam.")
     ] = None,
     optimizer_option: Annotated[
         list[str] | None, _pairs("--optimizer-option", TRAINING, "optimizer")
     ] = None,
     lr: Annotated[
-        float | None, _text("--lr", TRAINING, "Learning rate. Default: the optimizer's own.")
+        float | None, option("--lr", TRAINING, "Learning rate. Default: the optimizer's own.")
     ] = None,
-    momentum: Annotated[float | None, _text("--momentum", TRAINING, "Of sgd and averages.")] = None,
+    momentum: Annotated[
+        float | None, option("--momentum", TRAINING, "Of sgd and averages.")
+    ] = None,
     plain_optimizer: Annotated[
         str | None,
-        _text("--plain-optimizer", TRAINING, "For what the optimizer does not train: adam or sgd."),
+        option(
+            "--plain-optimizer", TRAINING, "For what the optimizer does not train: adam or sgd."
+        ),
     ] = None,
     plain_option: Annotated[
         list[str] | None, _pairs("--plain-option", TRAINING, "plain optimizer")
     ] = None,
-    plain_lr: Annotated[float | None, _text("--plain-lr", TRAINING, "Its learning rate.")] = None,
+    plain_lr: Annotated[float | None, option("--plain-lr", TRAINING, "Its learning rate.")] = None,
     weight_decay: Annotated[
-        float | None, _text("--weight-decay", TRAINING, "Of real-valued weights. Default: 0.")
+        float | None, option("--weight-decay", TRAINING, "Of real-valued weights. Default: 0.")
     ] = None,
     latent_clip: Annotated[
-        float | None, _text("--latent-clip", TRAINING, "Bound of latent weights. Default: 1.")
+        float | None, option("--latent-clip", TRAINING, "Bound of latent weights. Default: 1.")
     ] = None,
     schedule: Annotated[
-        str | None, _text("--schedule", TRAINING, "bnn list schedules. Default: cosine.")
+        str | None, option("--schedule", TRAINING, "bnn list schedules. Default: cosine.")
     ] = None,
     warmup: Annotated[
-        float | None, _text("--warmup", TRAINING, "Epochs of rising learning rate. Default: 0.")
+        float | None, option("--warmup", TRAINING, "Epochs of rising learning rate. Default: 0.")
     ] = None,
     label_smoothing: Annotated[
-        float | None, _text("--label-smoothing", TRAINING, "Default: 0.")
+        float | None, option("--label-smoothing", TRAINING, "Default: 0.")
     ] = None,
     precision: Annotated[
         str | None,
-        _text(
+        option(
             "--precision", TRAINING, "float32 (default), bfloat16, or auto: bfloat16 where fast."
         ),
     ] = None,
     config: Annotated[
-        Path | None, _text("--config", RUN, "A TOML file laid over the recipe.")
+        Path | None, option("--config", RUN, "A TOML file laid over the recipe.")
     ] = None,
-    seed: Annotated[int | None, _text("--seed", RUN, "Default: 0.", envvar="BNN_SEED")] = None,
+    seed: Annotated[int | None, option("--seed", RUN, "Default: 0.", envvar="BNN_SEED")] = None,
     device: Device = "auto",
     threads: Annotated[
-        int | None, _text("--threads", RUN, "Threads of torch. Default: its own choice.", min=1)
+        int | None, option("--threads", RUN, "Threads of torch. Default: its own choice.", min=1)
     ] = None,
     deterministic: Annotated[
         bool,
@@ -172,7 +183,7 @@ def train(
     runs_dir: RunsDir = RUNS,
     force: Force = False,
     resume: Annotated[
-        str | None, _text("--resume", RUN, "Go on with this run.", metavar="RUN")
+        str | None, option("--resume", RUN, "Go on with this run.", metavar="RUN")
     ] = None,
     tensorboard: Annotated[
         bool,
@@ -204,7 +215,7 @@ def train(
             "activation_surrogate": activation_surrogate,
             "norm": norm,
             "norm_options": parse_options("--norm-option", norm_option),
-            "widths": None if widths is None else _parse_widths(widths),
+            "widths": None if widths is None else numbers("--widths", widths),
             "width_factor": width_factor,
             "dropout": dropout,
             "pixels": pixels,
@@ -235,7 +246,7 @@ def train(
             "deterministic": deterministic or None,
         },
     }
-    _check_threads(threads)
+    check_threads(threads)
     manner = Manner(
         data_dir=data_dir,
         download=not offline,
@@ -282,19 +293,6 @@ def _given(ctx: typer.Context, name: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _check_threads(threads: int | None) -> None:
-    largest = 4 * (os.cpu_count() or 1)
-    if threads is not None and threads > largest:
-        raise UsageError(f"--threads {threads}: this machine takes at most {largest}")
-
-
-def _parse_widths(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(word) for word in text.split(","))
-    except ValueError as error:
-        raise UsageError(f"--widths {text}: expected whole numbers, such as 256,256") from error
-
-
 def parse_options(flag: str, pairs: list[str] | None) -> dict[str, Any] | None:
     """Read ``NAME=VALUE`` texts as TOML values; a value that is none is text as it stands."""
     if not pairs:
@@ -304,10 +302,7 @@ def parse_options(flag: str, pairs: list[str] | None) -> dict[str, Any] | None:
         name, equals, text = pair.partition("=")
         if not (name and equals and text):
             raise UsageError(f"{flag} {pair}: expected NAME=VALUE, such as momentum=0.9")
-        try:
-            options[name] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            options[name] = text
+        options[name] = toml_value(text)
     return options
 
 
