@@ -22,14 +22,14 @@ METHODS = {
 }
 
 SAMPLES = 1_000_000
-CONFLICTS = 1_000_000
+CONFLICTS = 100_000
 """Conflicts after which the solver gives up on a pair of circuits."""
 
 _EASY_INPUTS = 20
 _EASY_WORK = 2**31
 """Cases times gates that take a few seconds."""
 
-_FIRST_LOOK = 2**14
+_FIRST_LOOK = 2**12
 """Sampled cases before any other method but the exhaustive: they find most differences."""
 
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from bnncli.circuit import Circuit
 
 
+_FEW_CONFLICTS = 1000
+
+
 def to_aig(circuit: Circuit) -> Any:
     """Convert a circuit to an and-inverter graph of aigverse.
 
@@ -47,11 +50,20 @@ def to_aig(circuit: Circuit) -> Any:
 assert (NOT_A ^ 0xF, NOT_B ^ 0xF) == (WIRE_A, WIRE_B)
 
 
-def decide(a: Circuit, b: Circuit, conflicts: int = 0) -> bool | None:
-    """Tell whether two circuits are equal; None where the solver gave up after ``conflicts``."""
+def decide(a: Circuit, b: Circuit, conflicts: int) -> bool | None:
+    """Tell whether two circuits are equal; None where the solver gave up after ``conflicts``.
+
+    Circuits that a few conflicts do not decide are asked about once more after merging equal
+    signals of both, which costs seconds where nothing is equal.
+    """
     from aigverse.algorithms import equivalence_checking
 
-    answer: bool | None = equivalence_checking(to_aig(a), to_aig(b), conflict_limit=conflicts)
+    x, y = to_aig(a), to_aig(b)
+    answer: bool | None = equivalence_checking(
+        x, y, conflict_limit=min(conflicts, _FEW_CONFLICTS), functional_reduction=False
+    )
+    if answer is None and conflicts > _FEW_CONFLICTS:
+        answer = equivalence_checking(x, y, conflict_limit=conflicts)
     return answer
 
 
