@@ -10,27 +10,7 @@ from bnncli.circuit.translation import Constant, Shared, schedule, shared_operat
 from bnncli.data.rules import rule_table, step_board
 from bnncli.errors import BnnError
 from bnncli.gates import AND, INVERT_A, INVERT_B, OR, SWAP, XOR
-from tests.circuits import circuits, random_circuit
-
-
-@st.composite
-def local_rules(draw, max_channels=2, max_gates=30):
-    """Draw the rule of a cell: any circuit, or one of like rows, like columns or like pairs."""
-    channels = draw(st.integers(1, max_channels))
-    seed, n_gates = draw(st.integers(0, 2**32)), draw(st.integers(0, max_gates))
-    size = draw(st.sampled_from([(3, 3), (1, 3), (3, 1), (1, 2), (2, 1)]))
-    if size == (3, 3):
-        return random_circuit(9 * channels, n_gates, channels, seed, reach=12)
-    build = Builder(9 * channels)
-    cells = np.array(build.inputs()).reshape(channels, 3, 3)
-    parts = np.lib.stride_tricks.sliding_window_view(cells, size, (1, 2)).swapaxes(0, 1)
-    parts = parts.swapaxes(1, 2).reshape(-1, channels * size[0] * size[1])
-    n_ends = 2
-    part = random_circuit(parts.shape[1], n_gates // 2, n_ends, seed)
-    ends = [build.add(part, cells.tolist())[end] for cells in parts for end in part.outputs]
-    final = random_circuit(len(ends), n_gates // 2, channels, seed + 1)
-    literals = build.add(final, ends)
-    return build.build([literals[end] for end in final.outputs])
+from tests.circuits import brute_step, circuits, life_circuit, local_rules, random_board
 
 
 def run_schedule(shared: Shared, board: np.ndarray) -> np.ndarray:
@@ -47,22 +27,6 @@ def run_schedule(shared: Shared, board: np.ndarray) -> np.ndarray:
         constant = isinstance(end, Constant)
         given.append(np.full(board.shape[1:], end.value) if constant else at(end))
     return np.stack(given).astype(np.uint8)
-
-
-def brute_step(circuit: Circuit, board: np.ndarray) -> np.ndarray:
-    """Step a torus a gate of all cells at a time, with a copy of the board for each input."""
-    values = [np.zeros(board.shape[1:], int), np.ones(board.shape[1:], int)]
-    for channel in board:
-        for place in range(9):
-            shift = (1 - place // 3, 1 - place % 3)
-            values.append(np.roll(channel, shift, (0, 1)).astype(int))
-    for op, a, b in zip(circuit.op, circuit.a, circuit.b, strict=True):
-        values.append(int(op) >> (values[a] + 2 * values[b]) & 1)
-    return np.stack([values[i] for i in circuit.outputs]).astype(np.uint8)
-
-
-def random_board(shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 2, shape, dtype=np.uint8)
 
 
 @given(local_rules(), st.integers(1, 5), st.integers(1, 5), st.integers(0, 99))
@@ -185,24 +149,12 @@ def test_a_signal_and_its_complement_as_outputs_cost_an_inverter():
     np.testing.assert_array_equal(run_schedule(shared, board), brute_step(circuit, board))
 
 
-def test_life_by_its_table():
-    """A sum of products of a rule, stepped by the schedule, is the rule."""
-    table = rule_table("B3/S23")
-    build = Builder(9)
-    cells = build.inputs()
-    rows = []
-    for row in np.flatnonzero(table):
-        literals = [c if row >> i & 1 else build.not_(c) for i, c in enumerate(cells)]
-        product = literals[0]
-        for literal in literals[1:]:
-            product = build.and_(product, literal)
-        rows.append(product)
-    total = rows[0]
-    for row in rows[1:]:
-        total = build.or_(total, row)
+def test_life_of_like_rows():
+    shared = schedule(life_circuit())
+    assert (life_circuit().size, shared.size, shared.row_operations) == (28, 21, 5)
     board = random_board((1, 7, 9))
-    given = run_schedule(schedule(build.build([total])), board)
-    np.testing.assert_array_equal(given[0], step_board(board[0], table))
+    given = run_schedule(shared, board)
+    np.testing.assert_array_equal(given[0], step_board(board[0], rule_table("B3/S23")))
 
 
 @given(circuits(max_inputs=8, max_outputs=2))
