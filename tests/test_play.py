@@ -323,6 +323,8 @@ def test_a_task_on_boards_is_compared_with_its_goal():
     np.testing.assert_array_equal(game.cells, picture)
     lines = frame(game, 80, 24, steps_per_second=0, colour=False)
     assert lines[-2] == "144 of 144 cells are as the goal wants them"
+    assert lines[-3].startswith("board:checkerboard  packed  generation 31")
+    assert lines[-3].endswith("paused")
     press(game, "d")
     assert not game.board[:, 3:9, 3:9].any()
     wrong = 144 - int((game.cells == picture).sum())

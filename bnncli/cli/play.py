@@ -105,7 +105,7 @@ def play(
     runs_dir: RunsDir = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Watch a learned circuit run a board on a torus, its true rule beside it."""
+    """Watch a learned circuit run a board, checked against its true rule or its goal."""
     from bnncli.data.rle import load_pattern
     from bnncli.play import Game
     from bnncli.play.game import parse_size

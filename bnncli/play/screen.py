@@ -72,8 +72,9 @@ def _coloured(cells: NDArray[Any], cursor: tuple[int, int] | None) -> list[str]:
 def status_lines(game: Game, steps_per_second: float) -> list[str]:
     """Say in three lines where the game is, whether the rule agrees, and which keys there are."""
     state = "running" if game.running else "paused"
+    name, _, _ = game.world.name.partition(",")  # a task's options would fill the line
     where = (
-        f"{game.world.name}  {game.form}  generation {game.generation:,}  "
+        f"{name}  {game.form}  generation {game.generation:,}  "
         f"population {game.population:,}  {steps_per_second:,.0f}/s of {game.speed:,}  {state}"
     )
     agreement = agreement_line(game)
