@@ -1,1 +1,8 @@
 """Write designs as C, Verilog and other formats."""
+
+from __future__ import annotations
+
+from bnncli.codegen import c, jsonform, python, textform, verilog
+from bnncli.codegen.emitter import EMITTERS, Emitter, find_emitter
+
+__all__ = ["EMITTERS", "Emitter", "c", "find_emitter", "jsonform", "python", "textform", "verilog"]

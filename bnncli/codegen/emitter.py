@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from bnncli.errors import BnnError, unknown_name
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from bnncli.circuit.design import Design
 
     Emit = Callable[[Design], str | bytes]
+
+AnyEmit = TypeVar("AnyEmit", bound="Emit")
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,10 @@ class Emitter:
 EMITTERS: dict[str, Emitter] = {}
 
 
-def emitter(name: str, suffix: str, summary: str) -> Callable[[Emit], Emit]:
+def emitter(name: str, suffix: str, summary: str) -> Callable[[AnyEmit], AnyEmit]:
     """Register a function as the emitter of a format."""
 
-    def register(emit: Emit) -> Emit:
+    def register(emit: AnyEmit) -> AnyEmit:
         EMITTERS[name] = Emitter(name, suffix, summary, emit)
         return emit
 

@@ -68,8 +68,9 @@ def end_names(design: Design, taken: Sequence[str] = ()) -> tuple[list[str], lis
     return given[: circuit.n_inputs], given[circuit.n_inputs :]
 
 
-def design_name(design: Design) -> str:
-    """Give the identifier of a design."""
+def design_name(design: Design, taken: Iterable[str] = ()) -> str:
+    """Give the identifier of a design, none of those that the text uses for something else."""
     if not design.name.strip():
         raise BnnError("a design without a name cannot be emitted; name it")
-    return identifier(design.name)
+    name = identifier(design.name)
+    return f"{name}_circuit" if name in taken else name

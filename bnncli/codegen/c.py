@@ -1,0 +1,243 @@
+"""C99 of any design: one file without dependencies; see ``book/decisions/emitters.md``."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from bnncli.circuit.ir import FIRST_INPUT
+from bnncli.circuit.rebuild import rebuild
+from bnncli.codegen.automaton_c import automaton_program
+from bnncli.codegen.c_gates import C_STYLE, gate_statements, needed
+from bnncli.codegen.c_sums import pixel_tables, sum_tables
+from bnncli.codegen.chunks import plan
+from bnncli.codegen.emitter import emitter
+from bnncli.codegen.names import design_name, end_names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bnncli.circuit.design import Design
+    from bnncli.circuit.ir import Circuit
+
+ONE_FUNCTION = 400
+"""Gates up to which a circuit is one function."""
+
+PART = 200
+"""Gates in a function of a larger circuit."""
+
+FAST_BUILD = ("-fno-tree-pre", "-fno-tree-fre", "-fno-tree-dse", "-fno-dse")
+"""Options of gcc that leave out passes which find nothing in large emitted circuits, slowly."""
+
+
+def part(name: str, **values: str) -> str:
+    """Read a piece of C that is the same for all designs; replace macros by the values given."""
+    text = (files("bnncli.codegen") / "parts" / name).read_text(encoding="utf-8")
+    for macro, value in values.items():
+        text = re.sub(rf"\b{macro}\b", value, text)
+    return text
+
+
+def c_name(design: Design) -> str:
+    """Give the identifier of a design in C: none that the pieces use for something else."""
+    return design_name(design, _words_of_parts())
+
+
+@cache
+def _words_of_parts() -> frozenset[str]:
+    pieces = (piece for piece in (files("bnncli.codegen") / "parts").iterdir())
+    return frozenset(re.findall(r"\w+", "".join(p.read_text(encoding="utf-8") for p in pieces)))
+
+
+def for_design(text: str, name: str) -> str:
+    """Give the names that begin with design_ or DESIGN_ the name of the design instead."""
+    text = re.sub(r"\bdesign_(?=\w)", f"{name}_", text)
+    return re.sub(r"\bDESIGN_(?=\w)", f"{name.upper()}_", text)
+
+
+def head_lines(design: Design) -> list[str]:
+    """Say what a design is: its ends and counts, then its notes."""
+    circuit = design.circuit
+    ends = f"{circuit.n_inputs:,} inputs, {circuit.n_outputs:,} outputs"
+    lines = [
+        f"{design.name}: {ends}, {circuit.size:,} live gates of two inputs, depth {circuit.depth:,}"
+    ]
+    if design.pixels:
+        lines.append(f"Inputs are thresholds of images of {design.pixels.n_pixels:,} bytes.")
+    if design.sums:
+        lines.append(f"Outputs are summed to scores of {design.sums.n_classes:,} classes.")
+    return [*lines, *(line for note in design.notes for line in note.splitlines())]
+
+
+def comment(lines: list[str]) -> str:
+    """Write lines as a comment of C."""
+    safe = [line.replace("*/", "* /").replace("/*", "/ *").rstrip("\\ ") for line in lines]
+    return "/* " + "\n".join(safe).replace("\n", "\n * ").replace(" * \n", " *\n") + "\n */\n"
+
+
+def _small(circuit: Circuit, name: str, inputs: list[str]) -> Iterator[str]:
+    """Write a circuit as one function with named inputs."""
+    yield f"void {name}(const bnn_word in[], bnn_word out[]) {{"
+    lines, outputs = gate_statements(circuit, inputs)
+    need = needed(circuit)[FIRST_INPUT:]
+    for i, label in enumerate(inputs):
+        if need[i]:
+            yield f"    const bnn_word {label} = in[{i}];"
+    yield from (f"    {line}" for line in lines)
+    for j, value in enumerate(outputs):
+        label = f" /* {circuit.output_names[j]} */" if circuit.output_names else ""
+        yield f"    out[{j}] = {value};{label}"
+    yield "    (void)in, (void)out;"
+    yield "}"
+    yield ""
+    yield "#define DESIGN_SLOTS 0"
+    yield f"#define design_run(IN, OUT, SLOTS) ((void)(SLOTS), {name}(IN, OUT))"
+
+
+def _part_lines(
+    circuit: Circuit, gates: tuple[int, ...], names: list[str], slot: dict[int, int]
+) -> Iterator[str]:
+    """Write one part; ``names`` say where signals lie and are changed only for its own gates."""
+    first = circuit.first_gate
+    reads = [(int(circuit.a[s - first]), int(circuit.b[s - first])) for s in gates]
+    times: dict[int, int] = {}
+    for pair in reads:
+        for signal in set(pair):
+            times[signal] = times.get(signal, 0) + 1
+    local: dict[int, str] = {}
+    for signal, pair in zip(gates, reads, strict=True):
+        for x in pair:
+            if x not in local and x > 1 and times[x] > 1:
+                local[x] = f"v{x}"
+                yield f"    const bnn_word v{x} = {names[x]};"
+        a, b = (local.get(x, names[x]) for x in pair)
+        yield f"    const bnn_word v{signal} = {C_STYLE.value(int(circuit.op[signal - first]), a, b)};"
+        local[signal] = f"v{signal}"
+        if names[signal].startswith("out") or signal in slot:
+            yield f"    {names[signal]} = v{signal};"
+
+
+def _large(circuit: Circuit, name: str) -> Iterator[str]:
+    """Write a circuit as functions of bounded size that pass values on in slots."""
+    cut = plan(circuit, PART)
+    names = ["BNN_FALSE", "BNN_TRUE", *(f"in[{i}]" for i in range(circuit.n_inputs))]
+    names += [
+        f"s[{cut.slot[s]}]" if s in cut.slot else "" for s in range(len(names), circuit.n_signals)
+    ]
+    outputs = circuit.outputs.tolist()
+    copies = []
+    for j, signal in enumerate(outputs):
+        if signal < circuit.first_gate or names[signal].startswith("out"):
+            copies.append(f"    out[{j}] = {names[signal]};")
+        else:
+            names[signal] = f"out[{j}]"
+    yield "#if defined(__GNUC__)"
+    yield "#define BNN_PART static __attribute__((noinline)) void"
+    yield "#else"
+    yield "#define BNN_PART static void"
+    yield "#endif"
+    yield f"#define DESIGN_SLOTS {cut.n_slots} /* words that hold values between parts */"
+    arguments = "const bnn_word *restrict in, bnn_word *restrict out, bnn_word *restrict s"
+    for i, gates in enumerate(cut.parts):
+        yield f"\nBNN_PART design_part{i}({arguments}) {{"
+        body = list(_part_lines(circuit, gates, names, cut.slot))
+        yield from body
+        text = "\n".join(body)
+        unused = [label for label in ("in", "out", "s") if f"{label}[" not in text]
+        if unused:
+            yield "    " + ", ".join(f"(void){label}" for label in unused) + ";"
+        yield "}"
+    yield "\n/* With memory for DESIGN_SLOTS words given. */"
+    yield f"void design_run({arguments.replace('*restrict s', '*restrict slots')}) {{"
+    yield from (f"    design_part{i}(in, out, slots);" for i in range(len(cut.parts)))
+    yield from copies
+    yield "}"
+    yield f"\nvoid {name}(const bnn_word in[], bnn_word out[]) {{"
+    yield "    bnn_word slots[DESIGN_SLOTS + 1];"
+    yield "    design_run(in, out, slots);"
+    yield "}"
+
+
+def _usage(design: Design, name: str, *, large: bool) -> list[str]:
+    """Say how to build and call the file."""
+    options = f"-O1 {' '.join(FAST_BUILD)}" if large else "-O2"
+    lines = [
+        "",
+        f"Build: cc -std=c99 {options} -c FILE.c",
+        "-DBNN_WIDTH=128, 256 or 512 computes so many cases at once in vectors of GCC or Clang (add",
+        "-mavx2 or -mavx512f, or -march=native); -DBNN_MAIN adds a main that reads standard input.",
+        "",
+        f"void {name}(const bnn_word in[], bnn_word out[]): BNN_WIDTH cases; bit k of in[i] is input",
+        "    i of case k, bit k of out[j] its output j; in and out do not overlap",
+        f"int {name}_words(const uint64_t *in, uint64_t *out, size_t words): 64 * words cases",
+    ]
+    if large:
+        lines.insert(
+            6, f"    (on the stack: {name.upper()}_SLOTS words; {name}_run takes them instead)"
+        )
+    if design.pixels and design.sums:
+        lines += [
+            f"int {name}_classify(const uint8_t *images, size_t n, int32_t *classes): n classes",
+            f"int {name}_scores(const uint8_t *images, size_t n, int32_t *scores): n rows of scores",
+        ]
+    elif design.pixels:
+        lines.append(
+            f"int {name}_bits(const uint8_t *images, size_t n, uint8_t *bits): n rows of bits"
+        )
+    return lines
+
+
+def _ends(design: Design) -> Iterator[str]:
+    """Write what surrounds the gates: batches, images, sums, main."""
+    yield part("batch.c")
+    if design.sums:
+        yield "\n".join(["", *sum_tables(design.sums)]) + "\n"
+        yield part("sums.c")
+    if not design.pixels:
+        yield part("main_bits.c")
+        return
+    yield part("bytes.c")
+    yield "\n".join(["", *pixel_tables(design.pixels)]) + "\n"
+    yield part("pixels.c")
+    readers = [("bits", "uint8_t", "DESIGN_OUTPUTS")]
+    if design.sums:
+        readers = [("scores", "int32_t", "DESIGN_CLASSES"), ("classify", "int32_t", "1")]
+    else:
+        yield part("bits.c")
+    for verb, kind, count in readers:
+        values = {"design_evaluate": f"design_{verb}", "DESIGN_TYPE": kind, "DESIGN_VALUES": count}
+        of = "classes" if verb == "classify" else verb
+        yield part("images.c", DESIGN_READ=f"design_{of}_of", **values)
+    yield part("main_images.c", **values)
+
+
+@emitter("c", ".c", "C99 without dependencies, 64 cases a word or 512 in vectors")
+def emit_c(design: Design) -> str:
+    """Write a design as one C file: an automaton as a program, others as functions."""
+    return automaton_program(design) if design.channels else circuit_c(design)
+
+
+def circuit_c(design: Design) -> str:
+    """Write the functions of a design's circuit, and of its pixels and sums."""
+    name = c_name(design)
+    circuit = design.circuit
+    large = circuit.size > ONE_FUNCTION
+    if large:
+        # Without inverters between gates, which gcc would not absorb.
+        circuit = rebuild(circuit)
+    ends = (
+        f"enum {{ DESIGN_INPUTS = {circuit.n_inputs}, DESIGN_OUTPUTS = {circuit.n_outputs} }};\n\n"
+    )
+    inputs, _ = end_names(design, (name,))
+    gates = _large(circuit, name) if large else _small(circuit, name, inputs)
+    text = [
+        comment([*head_lines(design), *_usage(design, name, large=large)]),
+        part("word.c"),
+        "\n",
+        ends,
+        "\n".join(gates) + "\n",
+        *_ends(design),
+    ]
+    return for_design("".join(text), name)
