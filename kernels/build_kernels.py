@@ -19,6 +19,7 @@ SOURCES = [
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
         *("memory", "pool", "logic_layer", "logic_tile", "logic_mix", "logic_mixed"),
         *("logic_table", "logic_eval"),
+        *("circuit_simulate", "circuit_net", "circuit_shared", "circuit_resub"),
     )
 ]
 THREADS = ["-pthread"] if os.name == "posix" else []
@@ -32,7 +33,10 @@ def declarations() -> str:
 
 
 ffibuilder = FFI()
-CONSTANTS = ("ABI", "PANEL_LANES", "MASK_LANES", "LOGIC_SAMPLES", "LOGIC_WORDS")
+CONSTANTS = (
+    *("ABI", "PANEL_LANES", "MASK_LANES", "LOGIC_SAMPLES", "LOGIC_WORDS"),
+    *("RESUB_INPUTS", "RESUB_GATES"),
+)
 
 ffibuilder.cdef(declarations() + "".join(f"\n#define BNN_{name} ...\n" for name in CONSTANTS))
 ffibuilder.set_source(

@@ -130,3 +130,19 @@ def brute_step(circuit: Circuit, board: np.ndarray) -> np.ndarray:
 def random_board(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """Draw cells."""
     return np.random.default_rng(seed).integers(0, 2, shape, dtype=np.uint8)
+
+
+def counting_life() -> Circuit:
+    """Build the Game of Life from half adders that count up to eight: 46 gates, far from few."""
+    build = Builder(9)
+    cells = build.inputs()
+    bits = [0, 0, 0, 0]
+    for cell in cells[:4] + cells[5:]:
+        carry = cell
+        for i in range(4):
+            bits[i], carry = build.xor(bits[i], carry), build.and_(bits[i], carry)
+    three = build.and_(bits[0], bits[1])
+    two = build.and_(build.not_(bits[0]), bits[1])
+    few = build.not_(build.or_(bits[2], bits[3]))
+    alive = build.and_(few, build.or_(three, build.and_(two, cells[4])))
+    return build.build([alive])

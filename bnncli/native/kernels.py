@@ -36,7 +36,7 @@ except ImportError as error:
     _ffi = _lib = None
     _IMPORT_ERROR = str(error)
 
-ABI = 1
+ABI = 2
 """The version of kernels/include/bnn_kernels.h that this module was written for."""
 
 if _lib is not None and getattr(_lib, "BNN_ABI", 0) != ABI:
@@ -97,6 +97,16 @@ class Library:
     def pointer(array: NDArray[Any], c_type: str) -> Any:
         """Point cffi at an array; the pointer keeps the array alive."""
         return _pointer(array, c_type)
+
+    @staticmethod
+    def new(c_type: str, value: Any) -> Any:
+        """Make a C value."""
+        return _ffi.new(c_type, value)
+
+    @staticmethod
+    def collected(pointer: Any, free: Any) -> Any:
+        """Free what a function made as soon as nothing refers to it."""
+        return _ffi.gc(pointer, free)
 
 
 def load_library(isa: str | None = None) -> Library:

@@ -14,7 +14,7 @@
 
 /* Raised with every change of this header, in native/kernels.py too: compiled kernels of another
  * version are refused. */
-#define BNN_ABI 1
+#define BNN_ABI 2
 
 #define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
 #define BNN_MASK_LANES 64  /* outputs side by side in one panel of masks or codes */
@@ -189,5 +189,44 @@ void bnn_logic_evaluate(const bnn_isa *isa, const bnn_logic_program *program,
 /* So many two-input operations on 512 bits in registers alone: the limit of the processor. What it
  * gives means nothing. */
 uint64_t bnn_logic_spin(const bnn_isa *isa, size_t operations);
+
+/* A circuit of two-input gates: gate i has the truth table op[i], bit a + 2b, and drives signal
+ * 2 + inputs + i. Signals: 0 = false, 1 = true, then the inputs, then the gates; a gate reads
+ * signals before its own. */
+typedef struct {
+    size_t inputs, gates, outputs;
+    const uint8_t *op;    /* (gates) */
+    const int32_t *a, *b; /* (gates) */
+    const int32_t *ends;  /* (outputs) */
+} bnn_circuit;
+
+/* inputs (circuit inputs, words) -> out (n_wanted, words), the signals `wanted`. */
+int bnn_circuit_simulate(const bnn_isa *isa, const bnn_circuit *circuit, const uint64_t *inputs,
+                         size_t words, const int32_t *wanted, size_t n_wanted, uint64_t *out);
+
+/* A walk over circuits equal to a given one on all rows of its truth table. */
+typedef struct bnn_resub bnn_resub;
+
+#define BNN_RESUB_INPUTS 12   /* most inputs */
+#define BNN_RESUB_GATES 16384 /* most gates at the start */
+
+/* shifts 0: the cost is the number of gates, inverters at outputs included. 1 and 2, for the 9
+ * inputs of a 3 x 3 neighbourhood, row by row: gates of which one is the other shifted by rows (1),
+ * or by rows and columns (2), cost as one. NULL without memory or beyond the limits. */
+bnn_resub *bnn_resub_create(const bnn_isa *isa, const bnn_circuit *circuit, uint64_t seed,
+                            double temperature, int shifts);
+void bnn_resub_free(bnn_resub *state);
+
+/* The walk depends on the seed and the number of steps alone. 0, or -1 if the circuit has lost its
+ * function, which is an error of this code. */
+int bnn_resub_step(bnn_resub *state, uint64_t steps);
+
+/* The cost of the best circuit so far: the gates that it is asked to have few of. */
+uint64_t bnn_resub_cost(const bnn_resub *state);
+
+/* The best circuit so far: its number of gates, the gates, and for each output the literal
+ * 2 * signal + complement. */
+size_t bnn_resub_gates(const bnn_resub *state);
+void bnn_resub_best(const bnn_resub *state, uint8_t *op, int32_t *a, int32_t *b, uint32_t *ends);
 
 #endif

@@ -59,7 +59,8 @@ typedef struct {
     size_t lanes;   /* outputs that exist, 1..64 */
 } bnn_sign_job;
 
-typedef struct bnn_logic_isa bnn_logic_isa; /* logic.h */
+typedef struct bnn_logic_isa bnn_logic_isa;     /* logic.h */
+typedef struct bnn_circuit_isa bnn_circuit_isa; /* circuit.h */
 
 /* A network under training on a truth table; see logic_table.c. */
 struct bnn_table_job;
@@ -67,6 +68,7 @@ struct bnn_table_job;
 struct bnn_isa {
     const char *name;
     const bnn_logic_isa *logic;
+    const bnn_circuit_isa *circuit;
     void (*signs_pack)(const float *x, size_t n, uint64_t *out); /* one row */
     void (*xor_dot)(const bnn_xor_job *job, int32_t *out, size_t stride);
     void (*xor_threshold)(const bnn_xor_job *job, uint8_t *out, size_t stride); /* bytes */
@@ -86,6 +88,7 @@ struct bnn_isa {
 };
 
 #define BNN_DECLARE(SUFFIX)                                                               \
+    extern const bnn_circuit_isa bnn_circuit_##SUFFIX;                                    \
     void bnn_signs_pack_##SUFFIX(const float *x, size_t n, uint64_t *out);                \
     void bnn_xor_dot_##SUFFIX(const bnn_xor_job *job, int32_t *out, size_t stride);       \
     void bnn_xor_threshold_##SUFFIX(const bnn_xor_job *job, uint8_t *out, size_t stride); \

@@ -10,8 +10,8 @@
     }
 #define BNN_TABLE(SUFFIX, SIGN_ROWS)                                                         \
     {                                                                                        \
-        #SUFFIX, &logic_##SUFFIX, bnn_signs_pack_##SUFFIX, bnn_xor_dot_##SUFFIX,             \
-            bnn_xor_threshold_##SUFFIX, bnn_sign_dot_##SUFFIX, SIGN_ROWS,                    \
+        #SUFFIX, &logic_##SUFFIX, &bnn_circuit_##SUFFIX, bnn_signs_pack_##SUFFIX,            \
+            bnn_xor_dot_##SUFFIX, bnn_xor_threshold_##SUFFIX, bnn_sign_dot_##SUFFIX, SIGN_ROWS,                    \
             bnn_table_step_##SUFFIX, bnn_logic_pack_##SUFFIX, bnn_logic_gates_##SUFFIX,      \
             bnn_logic_sum_##SUFFIX, bnn_logic_spin_##SUFFIX                                  \
     }
