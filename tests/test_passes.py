@@ -8,22 +8,34 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
+from bnncli.bench.large_circuits import layered
 from bnncli.bits import pack_bits, unpack_bits
 from bnncli.circuit import Builder, Circuit, rebuild, simulate, to_text, truth_tables
 from bnncli.errors import BnnError, UsageError
 from bnncli.gates import NOT_A, NOT_B, TRIVIAL
 from bnncli.minimize import LEVELS, PASSES, find_pass, optimize
+from bnncli.minimize.abc import SCRIPTS, find_abc, run_abc
 from bnncli.minimize.merging import merge_equal_on, merge_functional
+from bnncli.minimize.windows import resubstitute
 from bnncli.prove import compare
 from bnncli.prove.solver import have
 from tests.circuits import FULL_ADDER, circuits, random_circuit
 
 needs_solver = pytest.mark.skipif(not have("pysat"), reason="python-sat is not installed")
-IDEMPOTENT = [name for name, one in PASSES.items() if one.exact]
+ONE_ROUND = [name for name in PASSES if name not in ("resubstitute", "abc")]
+EACH_PASS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            bool(one.needs(FULL_ADDER)), reason=f"{name} {one.needs(FULL_ADDER)}"
+        ),
+    )
+    for name, one in PASSES.items()
+]
 
 
-@pytest.mark.parametrize("name", PASSES)
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("name", EACH_PASS)
+@settings(max_examples=40, deadline=None)
 @given(circuit=circuits())
 def test_passes_keep_the_function(name, circuit):
     before = to_text(circuit)
@@ -35,7 +47,7 @@ def test_passes_keep_the_function(name, circuit):
     assert (made.input_names, made.output_names) == (circuit.input_names, circuit.output_names)
 
 
-@pytest.mark.parametrize("name", IDEMPOTENT)
+@pytest.mark.parametrize("name", ONE_ROUND)
 @settings(max_examples=60, deadline=None)
 @given(circuit=circuits())
 def test_passes_are_idempotent(name, circuit):
@@ -112,7 +124,7 @@ def test_merging_beyond_trying_all_says_what_to_install(monkeypatch):
     with pytest.raises(BnnError, match=r"40 inputs; install bnncli\[verify\]"):
         merge_functional(wide)
     done = optimize(wide, level=2)
-    assert [step.skipped != "" for step in done.steps] == [False, True]
+    assert [step.skipped != "" for step in done.steps] == [False, True, False]
 
 
 @settings(max_examples=60, deadline=None)
@@ -171,3 +183,51 @@ def test_unknown_names():
         find_pass("rebuilt")
     with pytest.raises(UsageError, match="optimization level 7: expected 0 to 3"):
         optimize(FULL_ADDER, level=7)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_of_larger_circuits_keep_the_function(seed):
+    """Windows smaller than the circuit, with gates read beyond them."""
+    circuit = merge_functional(layered(14, 80, 4, seed))
+    made = resubstitute(circuit)
+    assert made.size < circuit.size
+    assert compare(made, circuit, method="exhaustive").proved
+
+
+def test_a_gate_that_no_output_can_tell_is_replaced():
+    """Where x & y is read, w is 1 only if x is, so w & (x ^ z) needs no xor."""
+    build = Builder(4)
+    x, y, z, v = build.inputs()
+    w = build.and_(build.and_(x, y), v)
+    circuit = build.build([build.and_(w, build.xor(x, z)), w])
+    assert merge_functional(circuit).size == 4
+    made = resubstitute(circuit)
+    assert made.size == 3
+    assert compare(made, circuit).proved
+
+
+@pytest.mark.skipif(find_abc() is None, reason="abc is not installed")
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_of_abc_comes_back(script):
+    for circuit in (FULL_ADDER, layered(20, 50, 4, seed=2)):
+        made = run_abc(circuit, script)
+        assert compare(made, circuit, method="exhaustive").proved
+        assert made.output_names == circuit.output_names
+
+
+def test_abc_that_is_missing_or_fails(monkeypatch, tmp_path):
+    program = tmp_path / "abc"
+    program.write_text("#!/bin/sh\necho no such command; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(BnnError, match="abc: map failed: no such command"):
+        run_abc(FULL_ADDER, "map")
+    program.write_text("#!/bin/sh\nsleep 60\n")
+    with pytest.raises(BnnError, match=r"abc: not done with map after 0\.1 s"):
+        run_abc(FULL_ADDER, "map", seconds=0.1)
+    with pytest.raises(UsageError, match="unknown abc script"):
+        run_abc(FULL_ADDER, "mapp")
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(BnnError, match="needs one of abc"):
+        run_abc(FULL_ADDER)
+    assert find_pass("abc").run(FULL_ADDER)[1].skipped.startswith("needs one of")

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 LEVELS = {
     0: (),
     1: ("rebuild",),
-    2: ("rebuild", "merge_functional"),
-    3: ("rebuild", "merge_functional"),
+    2: ("rebuild", "merge_functional", "resubstitute"),
+    3: ("rebuild", "merge_functional", "resubstitute"),
 }
 """The passes of each level, in order."""
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from bnncli.circuit import rebuild
 from bnncli.errors import unknown_name
 from bnncli.minimize import local
+from bnncli.minimize.abc import ABC_SCRIPT, ABC_SECONDS, abc_needs, run_abc
 from bnncli.minimize.merging import merge_functional, merge_needs
+from bnncli.minimize.windows import resubstitute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,6 +84,14 @@ def _merge(circuit: Circuit, effort: Effort) -> Circuit:
     return merge_functional(circuit, seed=effort.seed, should_stop=effort.should_stop)
 
 
+def _resubstitute(circuit: Circuit, effort: Effort) -> Circuit:
+    return resubstitute(circuit, should_stop=effort.should_stop)
+
+
+def _abc(circuit: Circuit, effort: Effort) -> Circuit:
+    return run_abc(circuit, seconds=effort.budget or ABC_SECONDS)
+
+
 _ALL = (
     Pass(
         "fold_constants",
@@ -116,6 +126,13 @@ _ALL = (
         _merge,
         merge_needs,
     ),
+    Pass(
+        "resubstitute",
+        "replace gates by what is at hand nearby, where no output can tell",
+        True,
+        _resubstitute,
+    ),
+    Pass("abc", f"abc's {ABC_SCRIPT}, where it is installed", True, _abc, abc_needs),
 )
 PASSES: dict[str, Pass] = {one.name: one for one in _ALL}
 
