@@ -20,3 +20,22 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def life(tmp_path_factory):
+    """Save a correct circuit of the Game of Life as a packed model's file."""
+    from bnncli.packed import save_packed
+    from tests.automata import rule_model
+
+    path = tmp_path_factory.mktemp("life") / "life.bnn"
+    save_packed(rule_model("B3/S23"), path)
+    return path
+
+
+@pytest.fixture
+def game(life):
+    """Begin a game of that circuit on a small board."""
+    from bnncli.play import Game, open_file
+
+    return Game(open_file(life), (12, 20), seed=3)
