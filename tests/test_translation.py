@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnncli.circuit import FIRST_INPUT, Builder, Circuit, rebuild, truth_tables
-from bnncli.circuit.translation import Constant, Shared, schedule, shared_operations
+from bnncli.circuit.translation import Constant, Shared, schedule, shared_operations, transpose
 from bnncli.data.rules import rule_table, step_board
 from bnncli.errors import BnnError
 from bnncli.gates import AND, INVERT_A, INVERT_B, OR, SWAP, XOR
@@ -37,16 +37,25 @@ def test_the_schedule_steps_boards_as_the_circuit_does(circuit, height, width, s
 
 
 @given(local_rules())
-def test_rows_are_computed_from_the_top_down(circuit):
+def test_a_sweep_can_compute_them(circuit):
     shared = schedule(circuit)
     for i, operation in enumerate(shared.operations):
         for read in operation[1:]:
             own = read.source < shared.channels
-            assert -1 <= read.column <= 1
+            assert -1 <= read.column <= 1 if own else -2 <= read.column <= 0
             assert -1 <= read.row <= 1 if own else -2 <= read.row <= 0
             assert own or read.source < shared.channels + i
     for end in shared.outputs:
-        assert isinstance(end, Constant) or -2 <= end.row <= (end.source < shared.channels)
+        assert isinstance(end, Constant) or max(end[1:]) <= (end.source < shared.channels)
+    assert max(shared.warm_up) <= 2
+
+
+@given(local_rules(), st.integers(0, 99))
+def test_rows_and_columns_can_change_places(circuit, seed):
+    board = random_board((circuit.n_outputs, 4, 5), seed)
+    turned = brute_step(transpose(circuit), board.swapaxes(1, 2))
+    np.testing.assert_array_equal(turned.swapaxes(1, 2), brute_step(circuit, board))
+    assert shared_operations(transpose(circuit)) == shared_operations(circuit)
 
 
 def expressions(circuit: Circuit) -> list:
@@ -114,7 +123,8 @@ def test_rows_and_columns_are_combined_once(op, by_rows):
     shared = schedule(circuit)
     assert (circuit.size, shared.size) == (8, 4)
     assert shared.row_operations == (2 if by_rows else 0)
-    assert sorted(shared.kept) == ([0, 0, 0, 2] if by_rows else [0, 0, 0, 0])
+    assert sorted(shared.kept) == [(0, 0)] * 3 + [(2, 0) if by_rows else (0, 2)]
+    assert shared.warm_up == ((2, 0) if by_rows else (0, 2))
 
 
 def test_complements_are_shared_too():

@@ -9,9 +9,9 @@ gate, with every input shifted alike, is the same gate of another cell. So gates
     place(gate) = place of a
 
 with complements absorbed, so that table(0, 0) = 0, and the operands in the order of the smaller
-key. Rows are computed downwards, each class once a row and kept as long as rows below read it, so
-a vertical shift costs nothing; a horizontal one is a shift where a row is packed into words, and a
-load from another column where columns are words of their own.
+key. Cells are swept downwards, each class computed once a cell and kept as long as cells below read
+it, so a vertical shift costs nothing; a horizontal one is a shift where a row is packed into words,
+and a load from another column where columns are words of their own.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
+from bnncli.circuit.ir import FIRST_INPUT, Circuit
 from bnncli.circuit.rebuild import rebuild
 from bnncli.errors import BnnError
 from bnncli.gates import INVERT_A, INVERT_B, NOT_A, SWAP
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    from bnncli.circuit.ir import Circuit
 
 ALL_TRUE = 0xF
 WINDOW = 9
@@ -62,11 +63,12 @@ class Constant(NamedTuple):
 
 @dataclass(frozen=True)
 class Shared:
-    """Operations for each cell, in an order in which rows can be computed from the top down.
+    """Operations for each cell, in an order in which a sweep over the board can compute them.
 
-    At row y every operation is computed once for each column. It reads cells of the rows y - 1 to
-    y + 1, and operations of row y (``row`` 0) or of the one or two rows before it (-1, -2).
-    ``outputs`` are the next states of the cells of row y.
+    The sweep goes from the top down and from the left to the right. At each cell every operation is
+    computed once. It reads cells of the neighbourhood, and operations of this cell (row and column
+    0) or of cells one or two rows or columns before it (-1, -2). ``outputs`` are the cell's next
+    states.
     """
 
     channels: int
@@ -88,14 +90,35 @@ class Shared:
         return len(self.operations)
 
     @cached_property
-    def kept(self) -> tuple[int, ...]:
-        """Count for each operation the rows before the present one that are still read."""
-        ages = [0] * self.size
+    def kept(self) -> tuple[tuple[int, int], ...]:
+        """Count for each operation the rows and the columns before that it is still read from."""
+        ages = [(0, 0)] * self.size
         for read in self.reads():
             if read.source >= self.channels:
                 i = read.source - self.channels
-                ages[i] = max(ages[i], -read.row)
+                ages[i] = (max(ages[i][0], -read.row), max(ages[i][1], -read.column))
         return tuple(ages)
+
+    @cached_property
+    def warm_up(self) -> tuple[int, int]:
+        """Count the rows and the columns before the board from which its first cells read."""
+        first = [(0, 0)] * (self.channels + self.size)
+
+        def demand(read: Read, row: int, column: int) -> None:
+            before = first[read.source]
+            first[read.source] = (
+                min(before[0], row + read.row),
+                min(before[1], column + read.column),
+            )
+
+        for output in self.outputs:
+            if isinstance(output, Read):
+                demand(output, 0, 0)
+        for i in reversed(range(self.size)):
+            for read in self.operations[i][1:]:
+                demand(read, *first[self.channels + i])
+        operations = first[self.channels :] or [(0, 0)]
+        return -min(row for row, _ in operations), -min(column for _, column in operations)
 
     @property
     def shifts(self) -> int:
@@ -114,6 +137,16 @@ class Shared:
 def shared_operations(circuit: Circuit) -> int:
     """Count the operations a word when cells share their work; see the module."""
     return schedule(circuit).size
+
+
+def transpose(circuit: Circuit) -> Circuit:
+    """Exchange the rows and the columns of the neighbourhood that a rule reads."""
+    n_places = WINDOW * channels_of(circuit)
+    signals = np.arange(circuit.n_signals, dtype=np.int32)
+    places = signals[FIRST_INPUT : FIRST_INPUT + n_places].reshape(-1, 3, 3)
+    signals[FIRST_INPUT : FIRST_INPUT + n_places] = places.swapaxes(1, 2).ravel()
+    a, b, outputs = (signals[x] for x in (circuit.a, circuit.b, circuit.outputs))
+    return Circuit(circuit.n_inputs, circuit.op, a, b, outputs, (), circuit.output_names)
 
 
 def channels_of(circuit: Circuit) -> int:
@@ -225,7 +258,7 @@ def _order(operation: Operation) -> tuple[int, ...]:
 def _in_row_order(
     channels: int, operations: list[Operation], outputs: list[Read | Constant]
 ) -> Shared:
-    """Move each operation to the lowest row, and the middle of the columns, that read it."""
+    """Move each operation to the lowest row, and the rightmost column, that read it."""
     places: dict[int, list[tuple[int, int]]] = defaultdict(list)
 
     def demand(reads: Iterable[Read | Constant]) -> None:
@@ -239,7 +272,7 @@ def _in_row_order(
     for i in reversed(range(len(operations))):
         source = channels + i
         rows, columns = zip(*places[source], strict=True)
-        row, column = max(rows), (min(columns) + max(columns)) // 2
+        row, column = max(rows), max(columns)
         moved[source] = (row, column)
         op, a, b = operations[i]
         shifted[i] = Operation(op, _shift(a, row, column), _shift(b, row, column))

@@ -1,7 +1,7 @@
 """C of cellular automata: a program of one file that steps boards, and the part that only steps.
 
 The rule is written twice: as a function of one cell, which can be read and checked against, and as
-passes over rows that compute what neighbouring cells share once.
+a sweep over columns of vectors that computes what neighbouring cells share once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from bnncli.circuit.ir import FIRST_INPUT
 from bnncli.circuit.rebuild import rebuild
-from bnncli.circuit.translation import WINDOW, Constant, Read, schedule
-from bnncli.codegen.automaton_rows import plan_rows
+from bnncli.circuit.translation import WINDOW, Constant, schedule, transpose
 from bnncli.codegen.c_gates import C_GATES, Style, gate_statements
 from bnncli.errors import BnnError
 
@@ -21,12 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bnncli.circuit.design import Design
-    from bnncli.codegen.automaton_rows import RowPlan
+    from bnncli.circuit.ir import Circuit
+    from bnncli.circuit.translation import Read, Shared
 
 PLACES = ("nw", "n", "ne", "w", "c", "e", "sw", "s", "se")
 """The cells of a neighbourhood, in the order of the inputs."""
 
-ROWS = {-1: "above", 0: "here", 1: "below"}
+COLUMNS = {-1: "left", 0: "middle", 1: "right"}
 _INCLUDES = """\
 #define _POSIX_C_SOURCE 200112L
 #include <errno.h>
@@ -40,18 +40,25 @@ _INCLUDES = """\
 #include <time.h>
 #include <unistd.h>
 """
+_LIBRARY_INCLUDES = """\
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+"""
 _WORDS = Style(false="0", true="~(uint64_t)0", statement="    const uint64_t {name} = {value};")
 
 
 def automaton_program(design: Design) -> str:
     """Write a program that steps a torus by the design's rule, shows it and times itself."""
     _check(design)
+    sweep = _Sweep(design.circuit)
     parts = [
-        _head(design),
+        _head(design, sweep.shared),
         _INCLUDES,
-        _fixed("layout.c"),
+        sweep.constants(),
         *_rule_of_a_cell(design),
-        _rule_of_rows(design),
+        _fixed("layout.c"),
+        *sweep.lines(),
         _fixed("board.c"),
         _fixed("main.c"),
     ]
@@ -61,10 +68,26 @@ def automaton_program(design: Design) -> str:
 def automaton_library(design: Design) -> str:
     """Write the functions that step a board, for :mod:`bnncli.codegen.stepper`."""
     _check(design)
-    includes = "#include <stdint.h>\n#include <stdlib.h>\n#include <string.h>\n"
-    names = ("layout.c", "board.c", "library.c")
-    layout, board, library = map(_fixed, names)
-    return "\n".join([includes, layout, _rule_of_rows(design), board, library])
+    sweep = _Sweep(design.circuit)
+    parts = [
+        _LIBRARY_INCLUDES,
+        sweep.constants(),
+        _fixed("layout.c"),
+        *sweep.lines(),
+        _fixed("board.c"),
+        _fixed("library.c"),
+    ]
+    return "\n".join(parts)
+
+
+def sweep_of(circuit: Circuit) -> tuple[Shared, bool]:
+    """Schedule a rule by rows or, if fewer columns of gates are kept then, by columns: transposed.
+
+    A gate that a later row reads stays in a register; one that a later column reads is stored.
+    """
+    upright, turned = schedule(circuit), schedule(transpose(circuit))
+    stored = [sum(columns > 0 for _, columns in shared.kept) for shared in (upright, turned)]
+    return (turned, True) if stored[1] < stored[0] else (upright, False)
 
 
 def _check(design: Design) -> None:
@@ -78,8 +101,7 @@ def _fixed(name: str) -> str:
     return resources.files("bnncli.codegen").joinpath("automaton", name).read_text("utf-8")
 
 
-def _head(design: Design) -> str:
-    shared = schedule(design.circuit)
+def _head(design: Design, shared: Shared) -> str:
     lines = [
         f"{_comment(design.name)}: a cellular automaton of bits",
         "",
@@ -109,12 +131,9 @@ def _count(number: int, what: str) -> str:
 def _rule_of_a_cell(design: Design) -> Iterator[str]:
     circuit, channels = rebuild(design.circuit), design.channels
     yield "/* The rule of one cell (of 64, one in each bit): its next state from its neighbourhood,"
-    if channels == 1:
-        yield " *     nw n ne\n *      w c e\n *     sw s se"
-    else:
-        yield f" *     nw n ne\n *      w c e\n *     sw s se     in each of {channels} channels,"
+    yield " *     nw n ne\n *      w c e"
+    yield f" *     sw s se{f'     in each of {channels} channels,' if channels > 1 else ''}"
     yield f" * in {_count(circuit.size, 'gate')} of two inputs. */"
-    yield f"enum {{ CHANNELS = {channels} }};\n"
     yield "static void rule(const uint64_t *around, uint64_t *next) {"
     names = [
         PLACES[i % WINDOW] + (f"_{i // WINDOW}" if channels > 1 else "")
@@ -131,137 +150,96 @@ def _rule_of_a_cell(design: Design) -> Iterator[str]:
     yield "}\n"
 
 
-def _rule_of_rows(design: Design) -> str:
-    return "\n".join(_RowText(plan_rows(schedule(design.circuit))).lines())
+class _Sweep:
+    """Write the sweep over a column of vectors as C.
 
+    An operation is a variable r0, r1, …; r2_1 is that of the row above and r2_2 of the one above
+    that, carried from row to row. What a column to the right reads is stored in columns of its own,
+    r2_at_0 for this column and r2_at_1 for the one to the left.
+    """
 
-class _RowText:
-    """Write passes over rows as C."""
+    def __init__(self, circuit: Circuit) -> None:
+        self.shared, self.transposed = sweep_of(circuit)
+        self._operations = range(self.shared.size)
+        self._stored = [columns + 1 if columns else 0 for _, columns in self.shared.kept]
 
-    def __init__(self, plan: RowPlan) -> None:
-        self._plan = plan
-        self._shared = plan.shared
-
-    def lines(self) -> Iterator[str]:
-        plan, channels = self._plan, self._shared.channels
-        if any(plan.rows):
-            yield _fixed("kept.c")
-        yield "/* The rule of a row, for all its cells at once, in operations on vectors. A gate that"
-        yield " * is a neighbour's gate too is computed once: r2_0[x - 1] is that of the cells to the"
-        yield " * left, and r2_1[x] was computed for the row above, r2_2[x] for the one above that. */"
-        yield f"enum {{ WARM_UP = {plan.warm_up}, KEPT_ROWS = {sum(plan.rows)} }};"
-        for n in range(len(plan.passes)):
-            yield ""
-            yield from self._pass(n)
-        yield ""
-        yield "WIDE static void step_row(const board *b, long y) {"
-        names = dict.fromkeys(name for n in range(len(plan.passes)) for name in self._inputs(n))
-        first, starts = 0, {}
-        for i, count in enumerate(plan.rows):
-            starts[i] = (first, count)
-            first += count
-        written = [f"r{i}_0" for i in range(self._shared.size) if plan.rows[i]]
-        for name in dict.fromkeys([*names, *written]):
-            const = "" if name in written else "const "
-            yield f"    {const}vec *const {name} = {self._pointer(name, starts)};"
-        for channel in range(channels):
-            yield f"    vec *const next{channel} = row_of(b, b->next, {channel}, y);"
-        for n, operations in enumerate(plan.passes):
-            yield f"    pass_{n}(b->columns, {', '.join(self._arguments(n))});"
-            for i in operations:
-                if plan.closed[i]:
-                    yield f"    close_row(b, r{i}_0);"
-        for channel in range(channels):
-            yield f"    close_row(b, next{channel});"
-        yield "}\n"
-
-    def _pointer(self, name: str, starts: dict[int, tuple[int, int]]) -> str:
-        source, _, number = name.partition("_")
-        if source in ROWS.values():
-            row = next(row for row, word in ROWS.items() if word == source)
-            return f"row_of(b, b->cells, {number}, y{_offset(row)})"
-        start, count = starts[int(source[1:])]
-        return f"kept_row(b, {start}, {count}, y{_offset(-int(number))})"
-
-    def _inputs(self, n: int) -> list[str]:
-        """Name the rows that a pass reads."""
-        reads = [r for i in self._plan.passes[n] for r in self._shared.operations[i][1:]]
-        if n == len(self._plan.passes) - 1:
-            reads += [self._end(end) for end in self._shared.outputs]
-        rows = [self._row(read, n) for read in reads]
-        return sorted({row for row in rows if row}, key=_by_row)
-
-    def _end(self, end: Read | Constant) -> Read:
-        """Give the read of an output; a constant is made from any cell."""
-        return Read(0, 0, 0) if isinstance(end, Constant) else end
-
-    def _row(self, read: Read, n: int) -> str:
-        """Name the row of a read in a pass, or nothing where it is a variable of the pass."""
-        if read.source < self._shared.channels:
-            return f"{ROWS[read.row]}_{read.source}"
-        i = read.source - self._shared.channels
-        if not read.row and not read.column and self._plan.pass_of[i] == n:
-            return ""
-        return f"r{i}_{-read.row}"
-
-    def _value(self, read: Read, n: int) -> str:
-        row = self._row(read, n)
+    def constants(self) -> str:
+        """Define what the fixed parts must know of the rule."""
+        rows, columns = self.shared.warm_up
         return (
-            f"{row}[x{_offset(read.column)}]" if row else f"r{read.source - self._shared.channels}"
+            f"enum {{ CHANNELS = {self.shared.channels}, TRANSPOSED = {int(self.transposed)} }};\n"
+            f"enum {{ ROW_WARM_UP = {rows}, COLUMN_WARM_UP = {columns}, "
+            f"KEPT_COLUMNS = {sum(self._stored)} }};\n"
         )
 
-    def _arguments(self, n: int) -> list[str]:
-        stored = [f"r{i}_0" for i in self._plan.passes[n] if self._plan.rows[i]]
-        ends = [f"next{channel}" for channel in range(self._shared.channels)]
-        last = n == len(self._plan.passes) - 1
-        return [*self._inputs(n), *stored, *(ends if last else [])]
-
-    def _pass(self, n: int) -> Iterator[str]:
-        inputs = self._inputs(n)
-        parameters = [
-            f"{'const ' if name in inputs else ''}vec *restrict {name}"
-            for name in self._arguments(n)
-        ]
-        start = f"WIDE static inline void pass_{n}("
-        yield from _wrapped(start, ["long columns", *parameters], ") {")
-        yield "    for (long x = 0; x < columns; x++) {"
-        for i in self._plan.passes[n]:
-            operation = self._shared.operations[i]
-            a, b = (self._value(read, n) for read in operation[1:])
+    def lines(self) -> Iterator[str]:
+        """Write the function that computes a column."""
+        if any(self._stored):
+            yield _fixed("kept.c")
+        yield "/* The rule of a column, in operations on vectors. A gate that is a neighbour's gate too is"
+        yield " * computed once: r2_1 was computed for the row above, r2_2 for the one above that. */"
+        yield "WIDE static void step_column(const board *b, long x) {"
+        reads = {read for read in self.shared.reads() if read.source < self.shared.channels}
+        for channel, column in sorted({(read.source, read.column) for read in reads}):
+            pointer = f"columns_of(b, {channel})[x{_offset(column)}]"
+            pointer = f"b->left[{channel}]" if column < 0 else pointer
+            yield f"    const vec *restrict {COLUMNS[column]}_{channel} = {pointer};"
+        yield from self._kept_columns()
+        for channel in range(self.shared.channels):
+            yield f"    vec *restrict next_{channel} = b->next[{channel}];"
+        carried = [(i, age) for i in self._operations for age in range(1, self._rows(i) + 1)]
+        if carried:
+            names = ", ".join(f"r{i}_{age} = {{0}}" for i, age in carried)
+            yield f"    vec {names};"
+        if not any(column >= 0 for _, _, column in reads):
+            yield "    (void)x;"
+        yield "    for (long y = -ROW_WARM_UP; y < b->rows; y++) {"
+        for i in self._operations:
+            operation = self.shared.operations[i]
+            a, b = (self._value(read) for read in operation[1:])
             yield f"        const vec r{i} = {C_GATES[operation.op].format(a=a, b=b)};"
-            if self._plan.rows[i]:
-                yield f"        r{i}_0[x] = r{i};"
-        if n == len(self._plan.passes) - 1:
-            for channel, end in enumerate(self._shared.outputs):
-                yield f"        next{channel}[x] = {self._output(end, n)};"
+            if self._stored[i]:
+                yield f"        r{i}_at_0[y] = r{i};"
+        for channel, end in enumerate(self.shared.outputs):
+            yield f"        next_{channel}[y] = {self._output(end, channel)};"
+        for i, age in reversed(carried):
+            yield f"        r{i}_{age} = r{i}{f'_{age - 1}' if age > 1 else ''};"
         yield "    }"
-        yield "}"
+        yield "}\n"
 
-    def _output(self, end: Read | Constant, n: int) -> str:
+    def _rows(self, i: int) -> int:
+        """Count the rows above whose value is carried in variables."""
+        return max((-r.row for r in self.shared.reads() if self._is_carried(r, i)), default=0)
+
+    def _is_carried(self, read: Read, i: int) -> bool:
+        return read.source == self.shared.channels + i and not read.column
+
+    def _kept_columns(self) -> Iterator[str]:
+        first = 0
+        for i, count in enumerate(self._stored):
+            source = self.shared.channels + i
+            read = {-r.column for r in self.shared.reads() if r.source == source}
+            for age in sorted({0, *read})[:count]:
+                const = "const " if age else ""
+                kept = f"kept_column(b, {first}, {count}, x{_offset(-age)})"
+                yield f"    {const}vec *restrict r{i}_at_{age} = {kept};"
+            first += count
+
+    def _value(self, read: Read) -> str:
+        """Write an operand."""
+        if read.source < self.shared.channels:
+            return f"{COLUMNS[read.column]}_{read.source}[y{_offset(read.row)}]"
+        name = f"r{read.source - self.shared.channels}"
+        if read.column:
+            return f"{name}_at_{-read.column}[y{_offset(read.row)}]"
+        return f"{name}_{-read.row}" if read.row else name
+
+    def _output(self, end: Read | Constant, channel: int) -> str:
         if isinstance(end, Constant):
-            cell = self._value(self._end(end), n)
-            return f"~({cell} ^ {cell})" if end.value else f"{cell} ^ {cell}"
-        return self._value(end, n)
+            zero = f"next_{channel}[y] ^ next_{channel}[y]"
+            return f"~({zero})" if end.value else zero
+        return self._value(end)
 
 
 def _offset(number: int) -> str:
     return f" {'-' if number < 0 else '+'} {abs(number)}" if number else ""
-
-
-def _by_row(name: str) -> tuple[int, int, str]:
-    source, _, number = name.partition("_")
-    if source in ROWS.values():
-        return (0, int(number), str(list(ROWS.values()).index(source)))
-    return (1, int(source[1:]), number)
-
-
-def _wrapped(start: str, items: list[str], end: str, width: int = 100) -> Iterator[str]:
-    """Break a list of items over lines."""
-    line = start + items[0]
-    for item in items[1:]:
-        if len(line) + len(item) + 4 > width:
-            yield line + ","
-            line = "    " * 2 + item
-        else:
-            line += ", " + item
-    yield line + end

@@ -11,13 +11,26 @@
  *
  * -DBNN_WIDTH=128, 256 or 512 steps with vectors of so many bits (gcc or clang).
  */
+#define _POSIX_C_SOURCE 200112L
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CHANNELS = 1, TRANSPOSED = 0 };
+enum { ROW_WARM_UP = 2, COLUMN_WARM_UP = 0, KEPT_COLUMNS = 0 };
+
 /* The rule of one cell (of 64, one in each bit): its next state from its neighbourhood,
  *     nw n ne
  *      w c e
  *     sw s se
  * in 28 gates of two inputs. */
-enum { CHANNELS = 1 };
-
 static void rule(const uint64_t *around, uint64_t *next) {
     const uint64_t nw = around[0];
     const uint64_t n = around[1];
@@ -59,64 +72,43 @@ static void rule(const uint64_t *around, uint64_t *next) {
     next[0] = g27;
 }
 
-/* The row that a gate keeps for row y of the board, one of as many as are read. */
-static vec *kept_row(const board *b, long first, long count, long y) {
-    return (vec *)(b->kept + (first + (y + 4) % count) * row_words(b) + LANES);
-}
-
-
-/* The rule of a row, for all its cells at once, in operations on vectors. A gate that
- * is a neighbour's gate too is computed once: r2_0[x - 1] is that of the cells to the
- * left, and r2_1[x] was computed for the row above, r2_2[x] for the one above that. */
-enum { WARM_UP = 2, KEPT_ROWS = 10 };
-
-WIDE static inline void pass_0(long columns, const vec *restrict here_0,
-        const vec *restrict below_0, const vec *restrict r0_1, const vec *restrict r1_2,
-        const vec *restrict r2_1, const vec *restrict r4_2, vec *restrict r0_0, vec *restrict r1_0,
-        vec *restrict r2_0, vec *restrict r4_0, vec *restrict next0) {
-    for (long x = 0; x < columns; x++) {
-        const vec r0 = below_0[x + 1] ^ below_0[x - 1];
-        r0_0[x] = r0;
-        const vec r1 = below_0[x] ^ r0;
-        r1_0[x] = r1;
-        const vec r2 = below_0[x + 1] & below_0[x - 1];
-        r2_0[x] = r2;
-        const vec r3 = below_0[x] & r0;
+/* The rule of a column, in operations on vectors. A gate that is a neighbour's gate too is
+ * computed once: r2_1 was computed for the row above, r2_2 for the one above that. */
+WIDE static void step_column(const board *b, long x) {
+    const vec *restrict left_0 = b->left[0];
+    const vec *restrict middle_0 = columns_of(b, 0)[x];
+    const vec *restrict right_0 = columns_of(b, 0)[x + 1];
+    vec *restrict next_0 = b->next[0];
+    vec r0_1 = {0}, r1_1 = {0}, r1_2 = {0}, r2_1 = {0}, r4_1 = {0}, r4_2 = {0};
+    for (long y = -ROW_WARM_UP; y < b->rows; y++) {
+        const vec r0 = right_0[y + 1] ^ left_0[y + 1];
+        const vec r1 = middle_0[y + 1] ^ r0;
+        const vec r2 = right_0[y + 1] & left_0[y + 1];
+        const vec r3 = middle_0[y + 1] & r0;
         const vec r4 = r2 | r3;
-        r4_0[x] = r4;
-        const vec r5 = r1 ^ r1_2[x];
-        const vec r6 = r0_1[x] ^ r5;
-        const vec r7 = r1 & r1_2[x];
-        const vec r8 = r0_1[x] & r5;
+        const vec r5 = r1 ^ r1_2;
+        const vec r6 = r0_1 ^ r5;
+        const vec r7 = r1 & r1_2;
+        const vec r8 = r0_1 & r5;
         const vec r9 = r7 | r8;
-        const vec r10 = r4 ^ r4_2[x];
-        const vec r11 = r4 & r4_2[x];
-        const vec r12 = r2_1[x] ^ r9;
-        const vec r13 = r2_1[x] & r9;
+        const vec r10 = r4 ^ r4_2;
+        const vec r11 = r4 & r4_2;
+        const vec r12 = r2_1 ^ r9;
+        const vec r13 = r2_1 & r9;
         const vec r14 = r10 ^ r12;
         const vec r15 = r11 | r13;
         const vec r16 = r10 & r12;
         const vec r17 = r15 | r16;
-        const vec r18 = here_0[x] | r6;
+        const vec r18 = middle_0[y] | r6;
         const vec r19 = r14 & ~r17;
         const vec r20 = r18 & r19;
-        next0[x] = r20;
+        next_0[y] = r20;
+        r4_2 = r4_1;
+        r4_1 = r4;
+        r2_1 = r2;
+        r1_2 = r1_1;
+        r1_1 = r1;
+        r0_1 = r0;
     }
-}
-
-WIDE static void step_row(const board *b, long y) {
-    const vec *const here_0 = row_of(b, b->cells, 0, y);
-    const vec *const below_0 = row_of(b, b->cells, 0, y + 1);
-    const vec *const r0_1 = kept_row(b, 0, 2, y - 1);
-    const vec *const r1_2 = kept_row(b, 2, 3, y - 2);
-    const vec *const r2_1 = kept_row(b, 5, 2, y - 1);
-    const vec *const r4_2 = kept_row(b, 7, 3, y - 2);
-    vec *const r0_0 = kept_row(b, 0, 2, y);
-    vec *const r1_0 = kept_row(b, 2, 3, y);
-    vec *const r2_0 = kept_row(b, 5, 2, y);
-    vec *const r4_0 = kept_row(b, 7, 3, y);
-    vec *const next0 = row_of(b, b->next, 0, y);
-    pass_0(b->columns, here_0, below_0, r0_1, r1_2, r2_1, r4_2, r0_0, r1_0, r2_0, r4_0, next0);
-    close_row(b, next0);
 }
 

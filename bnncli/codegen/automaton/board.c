@@ -1,65 +1,100 @@
-/* Copy a row past the edge of the board: each band continues in its neighbour. */
-WIDE static void copy_row(const board *b, const uint64_t *from, uint64_t *to, long turn) {
-    for (long i = 0; i < row_words(b); i += LANES)
-        for (long band = 0; band < b->bands; band++)
-            to[i + band] = from[i + (band + turn) % b->bands];
+/* Continue a column past its ends: each band goes on in its neighbour, the last in the first. */
+WIDE static void close_column(const board *b, vec *column) {
+    uint64_t *above = (uint64_t *)(column - 1), *below = (uint64_t *)(column + b->rows);
+    const uint64_t *first = (uint64_t *)column, *last = below - LANES;
+    for (long band = 0; band < b->bands; band++) {
+        above[band] = last[(band + b->bands - 1) % b->bands];
+        below[band] = first[(band + 1) % b->bands];
+    }
 }
 
-/* Compute the next board, row by row. */
+/* Make the columns beyond both sides of the board: each stripe goes on in its neighbour. */
+WIDE static void close_sides(const board *b, vec **column) {
+    const vec *restrict first = column[0], *restrict last = column[b->columns - 1];
+    vec *restrict left = column[-1], *restrict right = column[b->columns];
+    const int turn = (int)b->stripes - 1;
+    const uint64_t used = ~(uint64_t)0 >> (63 - turn);
+    for (long y = -1; y <= b->rows; y++) {
+        left[y] = last[y] << 1 | (last[y] & used) >> turn;
+        right[y] = (first[y] & used) >> 1 | first[y] << turn;
+    }
+}
+
+/* Compute the next board. A new column takes the place of an old one that is read no more. */
 WIDE static void board_step(board *b) {
     for (long channel = 0; channel < CHANNELS; channel++) {
-        uint64_t *top = (uint64_t *)row_of(b, b->cells, channel, 0) - LANES;
-        uint64_t *bottom = (uint64_t *)row_of(b, b->cells, channel, b->rows - 1) - LANES;
-        copy_row(b, bottom, top - row_words(b), b->bands - 1);
-        copy_row(b, top, bottom + row_words(b), 1);
+        vec **column = columns_of(b, channel);
+        close_sides(b, column);
+        b->left[channel] = column[-COLUMN_WARM_UP - 1];
     }
-    for (long y = -WARM_UP; y < b->rows; y++) step_row(b, y);
-    uint64_t *done = b->next;
-    b->next = b->cells;
-    b->cells = done;
+    for (long x = -COLUMN_WARM_UP; x < b->columns; x++) {
+        step_column(b, x);
+        for (long channel = 0; channel < CHANNELS; channel++) {
+            vec **column = columns_of(b, channel);
+            vec *here = column[x];
+            if (x >= 0) {
+                column[x] = b->next[channel];
+                close_column(b, column[x]);
+                b->next[channel] = x ? b->left[channel] : b->spare[channel];
+            }
+            b->left[channel] = here;
+        }
+    }
+    for (long channel = 0; channel < CHANNELS; channel++) b->spare[channel] = b->left[channel];
 }
 
 static long common_divisor(long a, long b) { return b ? common_divisor(b, a % b) : a; }
 
 /* Make a dead board; give 0 where there is no memory for it. */
 static int board_make(board *b, long height, long width) {
+    const long down = TRANSPOSED ? width : height, across = TRANSPOSED ? height : width;
     *b = (board){.height = height, .width = width};
-    b->stripes = common_divisor(width, 64);
-    b->bands = common_divisor(height, LANES);
-    b->rows = height / b->bands;
-    b->columns = width / b->stripes;
-    const uint64_t planes = (uint64_t)plane_words(b) * CHANNELS;
-    const uint64_t words = 2 * planes + (uint64_t)row_words(b) * KEPT_ROWS + 8;
-    if (words > SIZE_MAX / sizeof(uint64_t)) return 0;
-    b->memory = calloc((size_t)words, sizeof(uint64_t));
+    b->stripes = common_divisor(across, 64);
+    b->bands = common_divisor(down, LANES);
+    b->rows = down / b->bands;
+    b->columns = across / b->stripes;
+    const uint64_t on_board = CHANNELS * (uint64_t)(COLUMNS_BEFORE + b->columns + 1);
+    const uint64_t n_columns = on_board + 2 * CHANNELS + KEPT_COLUMNS;
+    const uint64_t size = (uint64_t)(ROWS_ABOVE + b->rows + ROWS_BELOW) * sizeof(vec);
+    const uint64_t total = 64 + n_columns * (size + sizeof(vec *));
+    if (total > SIZE_MAX) return 0;
+    b->memory = calloc((size_t)total, 1);
     if (!b->memory) return 0;
-    b->cells = (uint64_t *)(((uintptr_t)b->memory + 63) & ~(uintptr_t)63);
-    b->next = b->cells + planes;
-    b->kept = b->next + planes;
+    char *free_column = (char *)(((uintptr_t)b->memory + 63) & ~(uintptr_t)63);
+    b->column = (vec **)(void *)(free_column + n_columns * size);
+    for (uint64_t i = 0; i < n_columns; i++, free_column += size)
+        b->column[i] = (vec *)(void *)free_column + ROWS_ABOVE;
+    for (uint64_t i = 0; i < CHANNELS; i++) {
+        b->next[i] = b->column[on_board + 2 * i];
+        b->spare[i] = b->column[on_board + 2 * i + 1];
+    }
+    b->kept = b->column + on_board + 2 * CHANNELS;
     return 1;
 }
 
 static void board_free(board *b) { free(b->memory); }
 
 static uint64_t *word_of(const board *b, long channel, long y, long x) {
-    uint64_t *row = (uint64_t *)row_of(b, b->cells, channel, y % b->rows);
-    return row + x % b->columns * LANES + y / b->rows;
+    uint64_t *column = (uint64_t *)columns_of(b, channel)[x % b->columns];
+    return column + y % b->rows * LANES + y / b->rows;
 }
 
-static int board_get(const board *b, long channel, long y, long x) {
+static int board_get(const board *b, long channel, long row, long column) {
+    const long y = TRANSPOSED ? column : row, x = TRANSPOSED ? row : column;
     return (int)(*word_of(b, channel, y, x) >> (x / b->columns) & 1);
 }
 
-static void board_set(board *b, long channel, long y, long x, int alive) {
+static void board_set(board *b, long channel, long row, long column, int alive) {
+    const long y = TRANSPOSED ? column : row, x = TRANSPOSED ? row : column;
     const uint64_t bit = (uint64_t)1 << (x / b->columns);
     uint64_t *word = word_of(b, channel, y, x);
     *word = alive ? *word | bit : *word & ~bit;
 }
 
-/* Close all rows, after cells were set. */
-WIDE static void board_close(board *b) {
+/* Close all columns, after cells were set. */
+static void board_close(board *b) {
     for (long channel = 0; channel < CHANNELS; channel++)
-        for (long y = 0; y < b->rows; y++) close_row(b, row_of(b, b->cells, channel, y));
+        for (long x = 0; x < b->columns; x++) close_column(b, columns_of(b, channel)[x]);
 }
 
 /* Whether this processor has vectors of BNN_WIDTH bits. */

@@ -1,5 +1,5 @@
-/* The row that a gate keeps for row y of the board, one of as many as are read. */
-static vec *kept_row(const board *b, long first, long count, long y) {
-    return (vec *)(b->kept + (first + (y + 4) % count) * row_words(b) + LANES);
+/* The column that a gate keeps for column x of the board, one of as many as are read. */
+static vec *kept_column(const board *b, long first, long count, long x) {
+    return b->kept[first + (x + 4) % count];
 }
 

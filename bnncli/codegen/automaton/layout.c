@@ -7,10 +7,11 @@
  *                  there in word y / rows, there in bit x / columns.
  *
  * So the neighbours of all cells of a vector are the cells of the neighbouring vectors, and no bit
- * is ever shifted, except at the edges of stripes and bands: each row of vectors has one more at
- * both ends, each board one more row above and below (and two above that, which are only scratch).
+ * is ever shifted, except at the edges of stripes and bands: a column of vectors has one more above
+ * and below (and two above that, which are only scratch), a board one more column at each side.
  * A board whose width has no factor 64, or whose height has no factor LANES, gets as many stripes
- * and bands as divide them, and is slower accordingly. */
+ * and bands as divide them, and is slower accordingly. If TRANSPOSED, rows and columns of cells
+ * change places: the rule shares more work along columns. */
 
 #ifndef BNN_WIDTH
 #define BNN_WIDTH 64
@@ -32,34 +33,22 @@ typedef uint64_t vec __attribute__((vector_size(BNN_WIDTH / 8), may_alias));
 #define WIDE
 #endif
 
-enum { LANES = BNN_WIDTH / 64, ROWS_ABOVE = 3, ROWS_BELOW = 1, MAX_SIDE = 65536 };
+enum { LANES = BNN_WIDTH / 64, ROWS_ABOVE = 3, ROWS_BELOW = 1, COLUMNS_BEFORE = 3 };
+enum { MAX_SIDE = 65536 };
 
 typedef struct {
-    long height, width;  /* in cells */
-    long stripes, bands; /* used bits of a word, used words of a vector */
-    long rows, columns;  /* of vectors */
-    uint64_t *memory;    /* what was allocated; below it is aligned */
-    uint64_t *cells;     /* the board, a plane for each channel */
-    uint64_t *next;      /* the board that is being computed */
-    uint64_t *kept;      /* rows of gates that later rows and columns read */
+    long height, width;   /* in cells */
+    long stripes, bands;  /* used bits of a word, used words of a vector */
+    long rows, columns;   /* of vectors */
+    void *memory;         /* everything below */
+    vec **column;         /* the board: all columns of vectors of a channel, then of the next */
+    vec *left[CHANNELS];  /* the column to the left of the one that is computed, as it was */
+    vec *next[CHANNELS];  /* what is computed */
+    vec *spare[CHANNELS]; /* a free column */
+    vec **kept;           /* columns of gates that later columns read */
 } board;
 
-static long row_words(const board *b) { return (b->columns + 2) * LANES; }
-
-static long plane_words(const board *b) {
-    return (ROWS_ABOVE + b->rows + ROWS_BELOW) * row_words(b);
-}
-
-/* The vector at column 0 of a row of a plane. */
-static vec *row_of(const board *b, uint64_t *planes, long channel, long y) {
-    return (vec *)(planes + channel * plane_words(b) + (ROWS_ABOVE + y) * row_words(b) + LANES);
-}
-
-/* Fill the vectors at both ends of a row from the other end: stripes continue in their neighbours,
- * the last one in the first. */
-WIDE static void close_row(const board *b, vec *row) {
-    const int last = (int)b->stripes - 1;
-    const uint64_t used = ~(uint64_t)0 >> (63 - last);
-    row[-1] = row[b->columns - 1] << 1 | (row[b->columns - 1] & used) >> last;
-    row[b->columns] = (row[0] & used) >> 1 | row[0] << last;
+/* The columns of a channel, each given by its vector of row 0. */
+static vec **columns_of(const board *b, long channel) {
+    return b->column + channel * (COLUMNS_BEFORE + b->columns + 1) + COLUMNS_BEFORE;
 }

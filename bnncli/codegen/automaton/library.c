@@ -27,13 +27,14 @@ void stepper_free(board *b) {
     free(b);
 }
 
-/* Copy the cells in or out: words (channels, rows, columns, LANES), without the edges. */
+/* Copy the cells in or out: words (channels, columns, rows, LANES), without the edges. */
 void stepper_copy(board *b, uint64_t *words, int out) {
-    const size_t size = (size_t)(b->columns * LANES) * sizeof(uint64_t);
+    const size_t size = (size_t)b->rows * sizeof(vec);
     for (long channel = 0; channel < CHANNELS; channel++)
-        for (long y = 0; y < b->rows; y++, words += b->columns * LANES) {
-            if (out) memcpy(words, row_of(b, b->cells, channel, y), size);
-            else memcpy(row_of(b, b->cells, channel, y), words, size);
+        for (long x = 0; x < b->columns; x++, words += b->rows * LANES) {
+            vec *column = columns_of(b, channel)[x];
+            if (out) memcpy(words, column, size);
+            else memcpy(column, words, size);
         }
     if (!out) board_close(b);
 }
