@@ -13,7 +13,7 @@ from bnncli.bits import pack_bits, unpack_bits
 from bnncli.circuit import Builder, Circuit, rebuild, simulate, to_text, truth_tables
 from bnncli.errors import BnnError, UsageError
 from bnncli.gates import NOT_A, NOT_B, TRIVIAL
-from bnncli.minimize import LEVELS, PASSES, find_pass, optimize
+from bnncli.minimize import LEVELS, PASSES, Effort, find_pass, optimize
 from bnncli.minimize.abc import SCRIPTS, find_abc, run_abc
 from bnncli.minimize.merging import merge_equal_on, merge_functional
 from bnncli.minimize.windows import resubstitute
@@ -22,7 +22,7 @@ from bnncli.prove.solver import have
 from tests.circuits import FULL_ADDER, circuits, random_circuit
 
 needs_solver = pytest.mark.skipif(not have("pysat"), reason="python-sat is not installed")
-ONE_ROUND = [name for name in PASSES if name not in ("resubstitute", "abc")]
+ONE_ROUND = [name for name in PASSES if name not in ("resubstitute", "search", "abc")]
 EACH_PASS = [
     pytest.param(
         name,
@@ -39,7 +39,7 @@ EACH_PASS = [
 @given(circuit=circuits())
 def test_passes_keep_the_function(name, circuit):
     before = to_text(circuit)
-    made, record = find_pass(name).run(circuit)
+    made, record = find_pass(name).run(circuit, Effort(budget=0.01, jobs=1))
     assert to_text(circuit) == before
     assert np.array_equal(truth_tables(made), truth_tables(circuit))
     assert (record.before, record.after) == (circuit.size, made.size)
@@ -151,7 +151,7 @@ def test_merging_on_data_is_inexact():
 @settings(max_examples=20, deadline=None)
 @given(circuit=circuits(max_inputs=6))
 def test_levels_keep_the_function_and_prove_it(level, circuit):
-    done = optimize(circuit, level=level)
+    done = optimize(circuit, level=level, budget=0.01, jobs=1)
     assert done.verdict.proved
     assert np.array_equal(truth_tables(done.circuit), truth_tables(circuit))
     sizes = [circuit.size, *(step.after for step in done.steps)]
@@ -231,3 +231,18 @@ def test_abc_that_is_missing_or_fails(monkeypatch, tmp_path):
     with pytest.raises(BnnError, match="needs one of abc"):
         run_abc(FULL_ADDER)
     assert find_pass("abc").run(FULL_ADDER)[1].skipped.startswith("needs one of")
+
+
+def test_a_search_beyond_its_bounds_is_left_out():
+    done = optimize(random_circuit(30, 50, 3, seed=0), level=3)
+    assert done.steps[-1].skipped.startswith("30 inputs and")
+    assert done.verdict.proved
+
+
+def test_what_cells_share_can_count():
+    from bnncli.circuit.translation import shared_operations
+
+    circuit = random_circuit(9, 40, 1, seed=5)
+    done = optimize(circuit, level=3, shared=True, budget=0.1, jobs=1)
+    assert done.verdict.proved
+    assert shared_operations(done.circuit) == done.steps[-1].after <= done.steps[0].before

@@ -6,20 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnncli.errors import BnnError, UsageError
-from bnncli.minimize.passes import Effort, PassRecord, find_pass
+from bnncli.minimize.passes import Effort, PassRecord, find_pass, never
 from bnncli.prove import compare
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bnncli.circuit import Circuit
+    from bnncli.minimize.search import Progress
     from bnncli.prove import Verdict
 
 LEVELS = {
     0: (),
     1: ("rebuild",),
     2: ("rebuild", "merge_functional", "resubstitute"),
-    3: ("rebuild", "merge_functional", "resubstitute"),
+    3: ("rebuild", "merge_functional", "resubstitute", "search"),
 }
 """The passes of each level, in order."""
 
@@ -40,19 +41,20 @@ def optimize(
     budget: float | None = None,
     seed: int = 0,
     jobs: int = 0,
+    shared: bool = False,
     on_step: Callable[[PassRecord], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Optimized:
     """Run the passes of a level and compare the result with the circuit.
 
-    ``on_step`` hears of each pass when it has ended. When ``should_stop`` says so, the best
-    circuit so far is compared and given.
+    ``on_step`` hears of each pass when it has ended, ``on_progress`` of a search while it runs.
+    When ``should_stop`` says so, the best circuit so far is compared and given. The rest is as in
+    :class:`Effort`.
     """
     if level not in LEVELS:
         raise UsageError(f"optimization level {level}: expected {min(LEVELS)} to {max(LEVELS)}")
-    effort = Effort(seed=seed, jobs=jobs, budget=budget)
-    if should_stop is not None:
-        effort = Effort(seed, jobs, budget, should_stop)
+    effort = Effort(seed, jobs, budget, shared, should_stop or never, on_progress)
     best, steps = circuit, []
     for name in LEVELS[level]:
         if effort.should_stop():

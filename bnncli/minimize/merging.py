@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnncli.bits import WORD, WORD_BITS
-from bnncli.circuit import Builder, input_patterns, rebuild, signal_values
+from bnncli.circuit import Builder, input_patterns, rebuild
 from bnncli.errors import BnnError
+from bnncli.native.circuits import default_circuits
 from bnncli.prove.cases import draw, valid_bits
 from bnncli.prove.comparison import tries_all
 from bnncli.prove.solver import NO_SOLVER, SignalSolver, have
@@ -113,7 +114,7 @@ def _merge_exhaustively(circuit: Circuit) -> Circuit:
     classes = Classes(circuit.n_signals)
     for part in _in_blocks(circuit, max(1, 2**circuit.n_inputs // WORD_BITS)):
         patterns = input_patterns(circuit.n_inputs, part.start, part.stop)
-        classes.refine(signal_values(circuit, patterns))
+        classes.refine(default_circuits().signal_values(circuit, patterns))
     return merged(circuit, _all_leaders(circuit, classes))
 
 
@@ -134,7 +135,9 @@ def _sample_classes(circuit: Circuit, rng: np.random.Generator) -> Classes:
     classes = Classes(circuit.n_signals)
     calm = 0
     while calm < _CALM_ROUNDS:
-        new = classes.refine(signal_values(circuit, draw(rng, circuit.n_inputs, _SAMPLE_WORDS)))
+        new = classes.refine(
+            default_circuits().signal_values(circuit, draw(rng, circuit.n_inputs, _SAMPLE_WORDS))
+        )
         calm = 0 if new else calm + 1
     return classes
 
@@ -156,7 +159,7 @@ def _sweep(circuit: Circuit, seed: int, should_stop: Stop | None) -> Circuit:
                     found[signal] = (leader, complement)
                     break
                 if isinstance(answer, tuple):
-                    classes.refine(signal_values(circuit, _around(answer, rng)))
+                    classes.refine(default_circuits().signal_values(circuit, _around(answer, rng)))
                 else:
                     classes.isolate(signal)
                 leaders = classes.leaders()
@@ -205,5 +208,7 @@ def merge_equal_on(circuit: Circuit, inputs: NDArray[np.uint64], n_cases: int) -
     first = np.where(inputs[:, :1] & WORD.type(1), ~WORD.type(0), WORD.type(0))
     cases = np.where(valid, inputs & valid | first & ~valid, first)
     for part in _in_blocks(clean, inputs.shape[1]):
-        classes.refine(signal_values(clean, np.ascontiguousarray(cases[:, part])))
+        classes.refine(
+            default_circuits().signal_values(clean, np.ascontiguousarray(cases[:, part]))
+        )
     return merged(clean, _all_leaders(clean, classes))

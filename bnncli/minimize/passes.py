@@ -7,35 +7,57 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bnncli.circuit import rebuild
+from bnncli.circuit.translation import shared_operations
 from bnncli.errors import unknown_name
 from bnncli.minimize import local
 from bnncli.minimize.abc import ABC_SCRIPT, ABC_SECONDS, abc_needs, run_abc
 from bnncli.minimize.merging import merge_functional, merge_needs
+from bnncli.minimize.search import minimize
 from bnncli.minimize.windows import resubstitute
+from bnncli.native.circuits import MAX_WALK_GATES, MAX_WALK_INPUTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from bnncli.circuit import Circuit
+    from bnncli.minimize.search import Progress
 
 
-def _never() -> bool:
+def never() -> bool:
+    """Do not stop."""
     return False
+
+
+SEARCH_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What a pass may spend: a seed, processes (0 for a process a core), and when to stop."""
+    """What passes may spend, and what counts.
+
+    ``budget`` are the seconds of a search, :data:`SEARCH_SECONDS` if None; ``jobs`` its threads, 0
+    for one on each core. With ``shared`` the operations that the cells of an automaton share
+    count, not the gates.
+    """
 
     seed: int = 0
     jobs: int = 0
     budget: float | None = None
-    should_stop: Callable[[], bool] = _never
+    shared: bool = False
+    should_stop: Callable[[], bool] = never
+    on_progress: Callable[[Progress], None] | None = None
+
+    def cost(self, circuit: Circuit) -> int:
+        """Count what shall become less."""
+        return shared_operations(circuit) if self.shared else circuit.size
 
 
 @dataclass(frozen=True)
 class PassRecord:
-    """What a pass did: gates before and after, by :attr:`Circuit.size`, or why it was left out."""
+    """What a pass did: the cost before and after, or why it was left out.
+
+    The cost is :attr:`Circuit.size`, or shared operations where those count.
+    """
 
     name: str
     before: int
@@ -64,13 +86,14 @@ class Pass:
 
     def run(self, circuit: Circuit, effort: Effort | None = None) -> tuple[Circuit, PassRecord]:
         """Run the pass; keep the circuit as it was where that is the smaller one."""
-        before = circuit.size
+        effort = effort or Effort()
+        before = effort.cost(circuit)
         missing = self.needs(circuit)
         if missing:
             return circuit, PassRecord(self.name, before, before, 0.0, missing)
         began = time.perf_counter()
-        made = self.function(circuit, effort or Effort())
-        after = made.size
+        made = self.function(circuit, effort)
+        after = effort.cost(made)
         if after > before:
             made, after = circuit, before
         return made, PassRecord(self.name, before, after, time.perf_counter() - began)
@@ -88,8 +111,30 @@ def _resubstitute(circuit: Circuit, effort: Effort) -> Circuit:
     return resubstitute(circuit, should_stop=effort.should_stop)
 
 
+def _search_needs(circuit: Circuit) -> str:
+    clean = rebuild(circuit)
+    if clean.n_inputs <= MAX_WALK_INPUTS and clean.n_gates <= MAX_WALK_GATES:
+        return ""
+    return (
+        f"{clean.n_inputs:,} inputs and {clean.n_gates:,} gates; it takes at most "
+        f"{MAX_WALK_INPUTS} and {MAX_WALK_GATES:,}"
+    )
+
+
+def _search(circuit: Circuit, effort: Effort) -> Circuit:
+    return minimize(
+        circuit,
+        budget=SEARCH_SECONDS if effort.budget is None else effort.budget,
+        seed=effort.seed,
+        jobs=effort.jobs,
+        shared=effort.shared,
+        on_progress=effort.on_progress,
+        should_stop=effort.should_stop,
+    )
+
+
 def _abc(circuit: Circuit, effort: Effort) -> Circuit:
-    return run_abc(circuit, seconds=effort.budget or ABC_SECONDS)
+    return run_abc(circuit, seconds=ABC_SECONDS)
 
 
 _ALL = (
@@ -131,6 +176,13 @@ _ALL = (
         "replace gates by what is at hand nearby, where no output can tell",
         True,
         _resubstitute,
+    ),
+    Pass(
+        "search",
+        "walk over equal circuits until the time is up",
+        True,
+        _search,
+        _search_needs,
     ),
     Pass("abc", f"abc's {ABC_SCRIPT}, where it is installed", True, _abc, abc_needs),
 )

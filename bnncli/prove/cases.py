@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnncli.bits import WORD, WORD_BITS, words_for
-from bnncli.circuit import input_patterns, simulate
+from bnncli.circuit import input_patterns
+from bnncli.native.circuits import default_circuits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,7 @@ def find_difference(
 
     Gives (inputs or None, cases).
     """
+    simulate = default_circuits().simulate
     tried = 0
     for words, count in patterns:
         differ = (simulate(a, words) ^ simulate(b, words)) & valid_bits(words.shape[1], count)
