@@ -17,7 +17,7 @@ SOURCES = [
     f"kernels/src/{name}.c"
     for name in (
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
-        *("memory", "pool", "logic_layer", "logic_tile", "logic_mix", "logic_mixed"),
+        *("memory", "pool", "logic_layer", "logic_tile", "logic_mixed"),
         *("logic_table", "logic_eval"),
         *("circuit_simulate", "circuit_net", "circuit_shared", "circuit_resub"),
     )

@@ -44,12 +44,9 @@ def run_all(backend, rng: np.random.Generator, inputs, outputs, k, batch, thread
     if outputs > 2:
         b[::3] = a[::3]
     coefficients, grad = floats(rng, outputs, 4), floats(rng, outputs, batch)
-    candidates, weights = wires(rng, inputs, outputs, k), floats(rng, outputs, k)
     found = [backend.gate_forward(x, a, b, coefficients, threads=threads)]
-    found.append(backend.mix_forward(x, candidates, weights, threads=threads))
     for need_x in (True, False):
         found += backend.gate_backward(x, a, b, coefficients, grad, need_x, threads)
-        found += backend.mix_backward(x, candidates, weights, grad, need_x, threads)
     candidates, weights = wires(rng, inputs, 2, outputs, k), floats(rng, 2, outputs, k) / k
     operands = x, candidates, weights, coefficients
     found.append(backend.mixed_forward(*operands, threads=threads))
@@ -150,8 +147,7 @@ def test_a_forked_process_has_threads_of_its_own():
 def test_malformed_operands_are_refused_in_one_line(backend):
     rng = np.random.default_rng(0)
     x, a, coefficients = floats(rng, 5, 8), wires(rng, 5, 3), floats(rng, 3, 4)
-    candidates, weights = wires(rng, 5, 3, 2), floats(rng, 3, 2)
-    both = wires(rng, 5, 2, 3, 2), floats(rng, 2, 3, 2)
+    candidates, weights = wires(rng, 5, 2, 3, 2), floats(rng, 2, 3, 2)
     calls = [
         lambda: backend.gate_forward(x[:, :0], a, a, coefficients),
         lambda: backend.gate_forward(x, a[:0], a, coefficients[:0]),
@@ -161,13 +157,11 @@ def test_malformed_operands_are_refused_in_one_line(backend):
         lambda: backend.gate_forward(x, a, a, coefficients, threads=0),
         lambda: backend.gate_forward(x, a, a, coefficients, out=x),
         lambda: backend.gate_backward(x, a, a, coefficients, x),
-        lambda: backend.mix_forward(x, candidates[:, :0], weights[:, :0]),
-        lambda: backend.mix_forward(x, candidates, weights[:, :1]),
-        lambda: backend.mix_backward(x, candidates, weights, x),
-        lambda: backend.mixed_forward(x, candidates, weights, coefficients),
-        lambda: backend.mixed_forward(x, *both, coefficients[:2]),
-        lambda: backend.mixed_forward(x, both[0][..., :0], both[1][..., :0], coefficients),
-        lambda: backend.mixed_backward(x, *both, coefficients, x),
+        lambda: backend.mixed_forward(x, candidates[0], weights[0], coefficients),
+        lambda: backend.mixed_forward(x, candidates, weights[..., :1], coefficients),
+        lambda: backend.mixed_forward(x, candidates, weights, coefficients[:2]),
+        lambda: backend.mixed_forward(x, candidates[..., :0], weights[..., :0], coefficients),
+        lambda: backend.mixed_backward(x, candidates, weights, coefficients, x),
     ]
     for call in calls:
         with pytest.raises(BnnError) as caught:

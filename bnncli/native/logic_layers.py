@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bnncli.native import kernels
-from bnncli.native.logic_passes import Gates, LogicKernels, Mix, Mixed, check_wires
+from bnncli.native.logic_passes import Gates, LogicKernels, Mixed, check_wires
 from bnncli.native.logic_reference import NumpyLogic
 
 if TYPE_CHECKING:
@@ -50,13 +50,6 @@ class CLogic(LogicKernels):
             *(self._floats(gates.coefficients), len(gates.coefficients)),
         )
 
-    def _mix(self, mix: Mix) -> tuple[Any, ...]:
-        return (
-            *(self._isa, self._floats(mix.x), *mix.x.shape),
-            *(self._pointer(mix.candidates, "int32_t"), self._floats(mix.weights)),
-            *mix.candidates.shape,
-        )
-
     def _mixed(self, mixed: Mixed) -> tuple[Any, ...]:
         return (
             *(self._isa, self._floats(mixed.x), *mixed.x.shape),
@@ -73,17 +66,6 @@ class CLogic(LogicKernels):
         arrays = map(self._floats, (grad, dx, dcoefficients))
         status = self._lib.bnn_gates_backward(*self._gates(gates), *arrays, threads)
         _check_memory("gate_backward", status)
-
-    def _mix_forward(self, mix: Mix, y: Floats, threads: int) -> None:
-        status = self._lib.bnn_mix_forward(*self._mix(mix), self._floats(y), threads)
-        _check_memory("mix_forward", status)
-
-    def _mix_backward(
-        self, mix: Mix, grad: Floats, dx: Floats | None, dweights: Floats, threads: int
-    ) -> None:
-        arrays = map(self._floats, (grad, dx, dweights))
-        status = self._lib.bnn_mix_backward(*self._mix(mix), *arrays, threads)
-        _check_memory("mix_backward", status)
 
     def _mixed_forward(self, mixed: Mixed, y: Floats, threads: int) -> None:
         status = self._lib.bnn_mixed_forward(*self._mixed(mixed), self._floats(y), threads)

@@ -85,27 +85,11 @@ class Gates(NamedTuple):
         return outputs, batch
 
 
-class Mix(NamedTuple):
-    """The operands of a mix: candidates int32 and weights, both ``(rows, k)``."""
-
-    x: Floats
-    candidates: Wires
-    weights: Floats
-
-    def check(self, what: str) -> tuple[int, int]:
-        """Refuse wrong shapes and types; give the shape of the mix."""
-        inputs, batch = _size(f"{what}: x", self.x)
-        rows, k = _size(f"{what}: candidates", self.candidates)
-        _check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
-        _check_exact(f"{what}: candidates", self.candidates, WIRE, (rows, k))
-        _check_exact(f"{what}: weights", self.weights, FLOAT, (rows, k))
-        return rows, batch
-
-
 class Mixed(NamedTuple):
-    """The operands of gates between mixes: ``candidates[0]`` of input A, ``[1]`` of B.
+    """The operands of gates between mixes: ``mix = sum_i weights[i] x[candidates[i]]``.
 
-    Candidates and weights are ``(2, outputs, k)``, coefficients ``(outputs, 4)``.
+    Candidates and weights are ``(2, outputs, k)``, ``[0]`` of input A and ``[1]`` of B;
+    coefficients ``(outputs, 4)``.
     """
 
     x: Floats
@@ -126,9 +110,9 @@ class Mixed(NamedTuple):
 
 
 class LogicKernels(ABC):
-    """The passes of a gate layer and of the mixing in front of it.
+    """The passes of a gate layer, alone and with the mixing in front of it.
 
-    Operands are those of :class:`Gates`, :class:`Mix` and :class:`Mixed`. An implementation is
+    Operands are those of :class:`Gates` and :class:`Mixed`. An implementation is
     given them checked, with the arrays that it writes, where there is no gradient of x None.
     """
 
@@ -175,45 +159,6 @@ class LogicKernels(ABC):
         dcoefficients = np.empty_like(coefficients)
         self._gate_backward(gates, grad, dx, dcoefficients, threads)
         return dx, dcoefficients
-
-    def mix_forward(
-        self,
-        x: Floats,
-        candidates: Wires,
-        weights: Floats,
-        out: Floats | None = None,
-        threads: int = 1,
-    ) -> Floats:
-        """Add up weighted rows of x: ``y[r] = sum_i weights[r, i] x[candidates[r, i]]``.
-
-        Shape: ``(inputs, batch) -> (rows, batch)``.
-        """
-        mix = Mix(x, candidates, weights)
-        out = _output("mix_forward", out, mix.check("mix_forward"))
-        _check_threads("mix_forward", threads)
-        self._mix_forward(mix, out, threads)
-        return out
-
-    def mix_backward(
-        self,
-        x: Floats,
-        candidates: Wires,
-        weights: Floats,
-        grad: Floats,
-        need_x: bool = True,
-        threads: int = 1,
-    ) -> tuple[Floats | None, Floats]:
-        """Give the gradients of x (None unless ``need_x``) and of the weights.
-
-        Shape: ``(rows, batch) -> (inputs, batch), (rows, k)``.
-        """
-        mix = Mix(x, candidates, weights)
-        _check_exact("mix_backward: grad", grad, FLOAT, mix.check("mix_backward"))
-        _check_threads("mix_backward", threads)
-        dx = np.empty_like(x) if need_x else None
-        dweights = np.empty_like(weights)
-        self._mix_backward(mix, grad, dx, dweights, threads)
-        return dx, dweights
 
     def mixed_forward(
         self,
@@ -262,14 +207,6 @@ class LogicKernels(ABC):
     @abstractmethod
     def _gate_backward(
         self, gates: Gates, grad: Floats, dx: Floats | None, dcoefficients: Floats, threads: int
-    ) -> None: ...
-
-    @abstractmethod
-    def _mix_forward(self, mix: Mix, y: Floats, threads: int) -> None: ...
-
-    @abstractmethod
-    def _mix_backward(
-        self, mix: Mix, grad: Floats, dx: Floats | None, dweights: Floats, threads: int
     ) -> None: ...
 
     @abstractmethod

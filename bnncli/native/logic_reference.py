@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncli.native.logic_passes import WIRE, Gates, LogicKernels, Mix, Mixed
+from bnncli.native.logic_passes import FLOAT, WIRE, Gates, LogicKernels, Mixed
 
 if TYPE_CHECKING:
     from bnncli.native.logic_passes import Floats
@@ -39,33 +39,8 @@ class NumpyLogic(LogicKernels):
         np.add.at(dx, gates.a, grad * (c1 + c3 * b))
         np.add.at(dx, gates.b, grad * (c2 + c3 * a))
 
-    def _mix_forward(self, mix: Mix, y: Floats, threads: int) -> None:
-        x, candidates, weights = mix
-        np.multiply(weights[:, :1], x[candidates[:, 0]], out=y)
-        for i in range(1, candidates.shape[1]):
-            y += weights[:, i : i + 1] * x[candidates[:, i]]
-
-    def _mix_backward(
-        self, mix: Mix, grad: Floats, dx: Floats | None, dweights: Floats, threads: int
-    ) -> None:
-        x, candidates, weights = mix
-        if dx is not None:
-            dx[:] = 0
-        for i in range(candidates.shape[1]):
-            dweights[:, i] = np.einsum("rb,rb->r", grad, x[candidates[:, i]])
-            if dx is not None:
-                np.add.at(dx, candidates[:, i], weights[:, i : i + 1] * grad)
-
-    def _unfused(self, mixed: Mixed) -> tuple[Mix, Gates]:
-        """Give the mixes of all rows, and the gates that read them."""
-        outputs, k = mixed.candidates.shape[1:]
-        mix = Mix(mixed.x, mixed.candidates.reshape(-1, k), mixed.weights.reshape(-1, k))
-        a, b = np.arange(2 * outputs, dtype=WIRE).reshape(2, outputs)
-        return mix, Gates(self.mix_forward(*mix), a, b, mixed.coefficients)
-
     def _mixed_forward(self, mixed: Mixed, y: Floats, threads: int) -> None:
-        _, gates = self._unfused(mixed)
-        self._gate_forward(gates, y, threads)
+        self._gate_forward(_between(mixed, _mix(mixed)), y, threads)
 
     def _mixed_backward(
         self,
@@ -76,7 +51,28 @@ class NumpyLogic(LogicKernels):
         dcoefficients: Floats,
         threads: int,
     ) -> None:
-        mix, gates = self._unfused(mixed)
-        dmixes = np.empty_like(gates.x)
-        self._gate_backward(gates, grad, dmixes, dcoefficients, threads)
-        self._mix_backward(mix, dmixes, dx, dweights.reshape(mix.weights.shape), threads)
+        mixes = _mix(mixed)
+        dmixes = np.empty_like(mixes)
+        self._gate_backward(_between(mixed, mixes), grad, dmixes, dcoefficients, threads)
+        dmixes = dmixes.reshape(2, -1, dmixes.shape[1])
+        if dx is not None:
+            dx[:] = 0
+        for i in range(mixed.candidates.shape[2]):
+            read = mixed.candidates[:, :, i]
+            dweights[:, :, i] = np.einsum("sgb,sgb->sg", dmixes, mixed.x[read])
+            if dx is not None:
+                np.add.at(dx, read, mixed.weights[:, :, i, np.newaxis] * dmixes)
+
+
+def _mix(mixed: Mixed) -> Floats:
+    """Add up weighted rows of x. Shape: -> (2 · outputs, batch)."""
+    weights = mixed.weights[..., np.newaxis]
+    mixes = np.zeros((*weights.shape[:2], mixed.x.shape[1]), FLOAT)
+    for i in range(weights.shape[2]):
+        mixes += weights[:, :, i] * mixed.x[mixed.candidates[:, :, i]]
+    return mixes.reshape(-1, mixes.shape[2])
+
+
+def _between(mixed: Mixed, mixes: Floats) -> Gates:
+    a, b = np.arange(len(mixes), dtype=WIRE).reshape(2, -1)
+    return Gates(mixes, a, b, mixed.coefficients)

@@ -14,7 +14,7 @@
 
 /* Raised with every change of this header, in native/kernels.py too: compiled kernels of another
  * version are refused. */
-#define BNN_ABI 2
+#define BNN_ABI 3
 
 #define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
 #define BNN_MASK_LANES 64  /* outputs side by side in one panel of masks or codes */
@@ -89,20 +89,9 @@ int bnn_gates_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t
                        size_t outputs, const float *grad, float *dx, float *dcoefficients,
                        size_t threads);
 
-/* y (rows, batch): row r is the sum over i < k of weights[r][i] times row candidates[r][i] of x.
- * Results are the same for every number of threads. */
-int bnn_mix_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
-                    const int32_t *candidates, const float *weights, size_t rows, size_t k,
-                    float *y, size_t threads);
-
-/* From grad (rows, batch) the gradients dx (inputs, batch), unless dx is NULL, and
- * dweights (rows, k). */
-int bnn_mix_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
-                     const int32_t *candidates, const float *weights, size_t rows, size_t k,
-                     const float *grad, float *dx, float *dweights, size_t threads);
-
-/* A layer of gates whose inputs are mixes: candidates and weights are (2, outputs, k), first those of
- * A and then those of B. Results are the same for every number of threads. */
+/* A layer of gates whose inputs are mixes, each the sum over i < k of weights[i] times row
+ * candidates[i] of x: candidates and weights are (2, outputs, k), first those of A and then those
+ * of B. Results are the same for every number of threads. */
 int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
                       const int32_t *candidates, const float *weights, const float *coefficients,
                       size_t outputs, size_t k, float *y, size_t threads);

@@ -4,9 +4,8 @@
 
 #define BNN_LOGIC_TABLE(SUFFIX)                                                              \
     {                                                                                        \
-        bnn_gates_forward_##SUFFIX, bnn_gates_backward_##SUFFIX, bnn_mix_forward_##SUFFIX,   \
-            bnn_mix_weights_##SUFFIX, bnn_mix_inputs_##SUFFIX, bnn_mixed_forward_##SUFFIX,   \
-            bnn_mixed_backward_##SUFFIX                                                      \
+        bnn_gates_forward_##SUFFIX, bnn_gates_backward_##SUFFIX, bnn_mixed_forward_##SUFFIX, \
+            bnn_mixed_backward_##SUFFIX, bnn_mixed_scatter_##SUFFIX                          \
     }
 #define BNN_TABLE(SUFFIX, SIGN_ROWS)                                                         \
     {                                                                                        \

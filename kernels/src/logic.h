@@ -15,18 +15,8 @@ typedef struct {
     float *dx;                 /* may be NULL */
 } bnn_gates_job;
 
-/* y[r] = sum over i of weights[r][i] x[candidates[r][i]]. */
-typedef struct {
-    const float *x;
-    size_t inputs, rows, k, batch;
-    const int32_t *candidates; /* [rows][k] */
-    const float *weights;      /* [rows][k] */
-    float *y;                  /* forward */
-    const float *grad;         /* backward */
-    float *dweights;
-} bnn_mix_job;
-
-/* A gate layer whose inputs are the mixes of rows g and outputs + g. */
+/* A gate layer whose inputs are the mixes of rows g and outputs + g of candidates and weights:
+ * mix[r] = sum over i of weights[r][i] x[candidates[r][i]]. */
 typedef struct {
     const float *x;
     size_t inputs, outputs, k, batch;
@@ -54,32 +44,27 @@ BNN_INLINE bnn_columns bnn_columns_of(size_t block, size_t width, size_t batch, 
     return (bnn_columns){first, bnn_min(batch - first, width), width, tile};
 }
 
-/* No sum depends on how many threads share the work: see logic_layer.c and logic_mix.c. */
+/* No sum depends on how many threads share the work: see logic_layer.c and logic_mixed.c. */
 struct bnn_logic_isa {
     void (*gates_forward)(const bnn_gates_job *job, bnn_columns at);
     /* dc[outputs][4] is written; the columns of job->dx are written unless it is NULL. */
     void (*gates_backward)(const bnn_gates_job *job, bnn_columns at, float *dc);
-    void (*mix_forward)(const bnn_mix_job *job, bnn_columns at);
-    /* Writes (the first columns) or adds to job->dweights of the rows [row, row_end). */
-    void (*mix_weights)(const bnn_mix_job *job, bnn_columns at, size_t row, size_t row_end);
-    /* Adds weights * grad to the tile. */
-    void (*mix_inputs)(const bnn_mix_job *job, bnn_columns at);
     void (*mixed_forward)(const bnn_mixed_job *job, bnn_columns at);
     /* The gradients of x are added to the tile dx, those of the mixes are written to
      * dmixed[2][outputs][width]; either may be NULL. */
     void (*mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx, float *dmixed);
+    /* Adds the gradients of the mixes to the tile, as those of its rows. */
+    void (*mixed_scatter)(const bnn_mixed_job *job, bnn_columns at, const float *dmixed);
 };
 
 #define BNN_DECLARE_LOGIC(SUFFIX)                                                          \
     void bnn_gates_forward_##SUFFIX(const bnn_gates_job *job, bnn_columns at);             \
     void bnn_gates_backward_##SUFFIX(const bnn_gates_job *job, bnn_columns at, float *dc); \
-    void bnn_mix_forward_##SUFFIX(const bnn_mix_job *job, bnn_columns at);                 \
-    void bnn_mix_weights_##SUFFIX(const bnn_mix_job *job, bnn_columns at, size_t row,      \
-                                  size_t row_end);                                         \
-    void bnn_mix_inputs_##SUFFIX(const bnn_mix_job *job, bnn_columns at);                  \
     void bnn_mixed_forward_##SUFFIX(const bnn_mixed_job *job, bnn_columns at);             \
     void bnn_mixed_backward_##SUFFIX(const bnn_mixed_job *job, bnn_columns at, float *dx,  \
-                                     float *dmixed);
+                                     float *dmixed);                                       \
+    void bnn_mixed_scatter_##SUFFIX(const bnn_mixed_job *job, bnn_columns at,              \
+                                    const float *dmixed);
 
 BNN_DECLARE_LOGIC(ref)
 BNN_DECLARE_LOGIC(scalar)
@@ -93,7 +78,6 @@ BNN_DECLARE_LOGIC(neon)
 
 #define BNN_GATE_COLUMNS 64 /* columns of a block; fixed, so that sums never depend on threads */
 #define BNN_TILE_FLOATS ((size_t)1 << 18) /* 1 MiB: half of a second-level cache, or all of it */
-#define BNN_MIX_ALONE_BELOW 524288 /* products that are not worth waking a thread */
 #define BNN_GATES_AHEAD 8   /* gates between asking for their rows and using them */
 #define BNN_WIDEST_TILE 64  /* columns; the others are 32 and 16 */
 #define BNN_ROWS_AHEAD 16   /* rows between asking for memory and using it */

@@ -1,6 +1,9 @@
-/* Layers of gates whose two inputs are mixes: the mixes exist only in registers.
+/* Layers of gates whose two inputs are mixes, as while the wiring is learned: the mixes exist only
+ * in registers.
  *
- * Threads take tiles of columns, as in logic_mix.c. Gradients of weights and coefficients are
+ * Every row of x is read in many places, so the columns of all rows that are worked on at a time
+ * are first laid side by side in a tile that stays in the second-level cache. Threads take one
+ * tile each. Gradients of weights and coefficients are
  * sums over tiles: with several threads each tile of a round gets memory of its own, which is
  * added up in the order of the tiles, as one thread does it directly.
  */
@@ -61,12 +64,22 @@ void bnn_mixed_backward_ref(const bnn_mixed_job *job, bnn_columns at, float *dx,
     }
 }
 
+void bnn_mixed_scatter_ref(const bnn_mixed_job *job, bnn_columns at, const float *dmixed) {
+    for (size_t i = 0; i < 2 * job->outputs * job->k; i++) {
+        float *x = at.tile + (size_t)job->candidates[i] * at.width;
+        const float *grad = dmixed + i / job->k * at.width;
+        for (size_t j = 0; j < at.width; j++) x[j] += job->weights[i] * grad[j];
+    }
+}
+
 /* -- each instruction set ------------------------------------------------------------------- */
 
 #define BODY "logic_mixed_body.h"
 #include "logic_each_isa.h"
 
 /* -- the whole batch ------------------------------------------------------------------------ */
+
+#define ALONE_BELOW 524288 /* products that are not worth waking a thread */
 
 typedef struct {
     const bnn_logic_isa *isa;
@@ -90,17 +103,6 @@ static void forward_tile(void *context, size_t block, size_t slot) {
     work->isa->mixed_forward(job, at);
 }
 
-/* Adds the gradients of the mixes to the tile of the gradients of x. */
-static void scatter_mixes(const mixed_work *work, bnn_columns at, const float *dmixed) {
-    const bnn_mixed_job *job = work->job;
-    bnn_mix_job mixes = {.inputs = job->inputs, .rows = 2 * job->outputs, .k = job->k,
-                         .batch = at.width, .candidates = job->candidates,
-                         .weights = job->weights, .grad = dmixed};
-    at.first = 0;
-    at.columns = at.width;
-    work->isa->mix_inputs(&mixes, at);
-}
-
 /* Where the tiles of x and dx do not both stay near, dx waits until x is done with. */
 static void backward_tile(void *context, size_t index, size_t slot) {
     const mixed_work *work = context;
@@ -121,7 +123,7 @@ static void backward_tile(void *context, size_t index, size_t slot) {
     if (work->apart) {
         work->isa->mixed_backward(&job, at, NULL, more);
         memset(tile, 0, floats * sizeof *tile);
-        scatter_mixes(work, at, more);
+        work->isa->mixed_scatter(&job, at, more);
     } else {
         memset(more, 0, floats * sizeof *more);
         work->isa->mixed_backward(&job, at, more, NULL);
@@ -141,7 +143,7 @@ static void add_up(const mixed_work *work, size_t tiles) {
 }
 
 static size_t threads_for(const bnn_mixed_job *job, size_t threads, size_t blocks) {
-    return 2 * job->outputs * job->k * job->batch < BNN_MIX_ALONE_BELOW ? 1 : bnn_min(threads, blocks);
+    return 2 * job->outputs * job->k * job->batch < ALONE_BELOW ? 1 : bnn_min(threads, blocks);
 }
 
 int bnn_mixed_forward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,

@@ -63,6 +63,17 @@ TARGET BNN_INLINE void OP(mixed_backward)(const bnn_mixed_job *job, bnn_columns 
     if (dcoefficients.filled) OP(flush_sums)(&dcoefficients);
 }
 
+TARGET BNN_INLINE void OP(mixed_scatter)(const bnn_mixed_job *job, bnn_columns at,
+                                         const float *dmixed, const size_t width) {
+    const size_t k = job->k, rows = 2 * job->outputs;
+    for (size_t r = 0; r < rows; r++) {
+        VEC grad[MOST];
+        OP(expect_row)(dmixed, width, r, rows, width);
+        OP(load_columns)(dmixed + r * width, width, width, grad);
+        OP(scatter_rows)(at.tile, job->candidates + r * k, job->weights + r * k, k, width, grad);
+    }
+}
+
 TARGET void OP(bnn_mixed_forward)(const bnn_mixed_job *job, bnn_columns at) {
     BNN_EACH_WIDTH(at.width, OP(mixed_forward), job, at);
 }
@@ -70,6 +81,10 @@ TARGET void OP(bnn_mixed_forward)(const bnn_mixed_job *job, bnn_columns at) {
 TARGET void OP(bnn_mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx,
                                    float *dmixed) {
     BNN_EACH_WIDTH(at.width, OP(mixed_backward), job, at, dx, dmixed);
+}
+
+TARGET void OP(bnn_mixed_scatter)(const bnn_mixed_job *job, bnn_columns at, const float *dmixed) {
+    BNN_EACH_WIDTH(at.width, OP(mixed_scatter), job, at, dmixed);
 }
 
 #undef VEC

@@ -4,7 +4,7 @@
 #include "fuzzing.h"
 
 #define MOST_THREADS 3
-#define N_PASSES 6
+#define N_PASSES 4
 #define N_RESULTS 3
 
 static float *random_floats(size_t count) {
@@ -24,7 +24,7 @@ static int32_t *random_rows(size_t count, size_t rows) {
 typedef struct {
     size_t inputs, outputs, k, batch;
     int32_t *a, *b, *candidates; /* [outputs], [outputs], [2][outputs][k] */
-    float *x, *weights, *coefficients, *grad, *mix_grad;
+    float *x, *weights, *coefficients, *grad;
 } layer;
 
 static layer random_layer(void) {
@@ -41,13 +41,12 @@ static layer random_layer(void) {
     l.weights = random_floats(2 * l.outputs * l.k);
     l.coefficients = random_floats(4 * l.outputs);
     l.grad = random_floats(l.outputs * l.batch);
-    l.mix_grad = random_floats(2 * l.outputs * l.batch);
     return l;
 }
 
 static void layer_free(layer *l) {
     free(l->a), free(l->b), free(l->candidates), free(l->x), free(l->weights);
-    free(l->coefficients), free(l->grad), free(l->mix_grad);
+    free(l->coefficients), free(l->grad);
 }
 
 /* -- one pass: results in buffers of their own ------------------------------------------------- */
@@ -63,16 +62,16 @@ static result fresh(size_t count) {
     return r;
 }
 
-static const char *const pass_names[N_PASSES] = {"gates_forward", "gates_backward", "mix_forward",
-                                                 "mix_backward", "mixed_forward", "mixed_backward"};
+static const char *const pass_names[N_PASSES] = {"gates_forward", "gates_backward",
+                                                 "mixed_forward", "mixed_backward"};
 
 static int run_pass(const bnn_isa *isa, const layer *l, int pass, int with_dx, size_t threads,
                     result *out) {
-    const size_t n = l->outputs, mixes = 2 * n;
+    const size_t n = l->outputs;
     int forward = pass % 2 == 0;
-    out[0] = fresh((pass == 2 ? mixes : n) * l->batch * (size_t)forward);
-    out[1] = fresh(pass == 1 || pass == 5 ? 4 * n : pass == 3 ? mixes * l->k : 0);
-    out[2] = fresh(pass == 5 ? mixes * l->k : 0);
+    out[0] = fresh(forward ? n * l->batch : 0);
+    out[1] = fresh(forward ? 0 : 4 * n);
+    out[2] = fresh(pass == 3 ? 2 * n * l->k : 0);
     result dx = fresh(!forward && with_dx ? l->inputs * l->batch : 0);
     float *to_x = dx.count ? dx.values : NULL;
     int status = 0;
@@ -83,12 +82,6 @@ static int run_pass(const bnn_isa *isa, const layer *l, int pass, int with_dx, s
         status = bnn_gates_backward(isa, l->x, l->inputs, l->batch, l->a, l->b, l->coefficients, n,
                                     l->grad, to_x, out[1].values, threads);
     else if (pass == 2)
-        status = bnn_mix_forward(isa, l->x, l->inputs, l->batch, l->candidates, l->weights, mixes,
-                                 l->k, out[0].values, threads);
-    else if (pass == 3)
-        status = bnn_mix_backward(isa, l->x, l->inputs, l->batch, l->candidates, l->weights, mixes,
-                                  l->k, l->mix_grad, to_x, out[1].values, threads);
-    else if (pass == 4)
         status = bnn_mixed_forward(isa, l->x, l->inputs, l->batch, l->candidates, l->weights,
                                    l->coefficients, n, l->k, out[0].values, threads);
     else
