@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bnncli.errors import BnnError, UsageError
 from bnncli.minimize.passes import Effort, PassRecord, find_pass, never
-from bnncli.prove import compare
+from bnncli.minimize.sums import fold_sums
+from bnncli.prove import compare, compare_designs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from bnncli.circuit import Circuit
+    from bnncli.circuit import Circuit, Design
     from bnncli.minimize.search import Progress
     from bnncli.prove import Verdict
+
+    OnStep = Callable[[PassRecord], None]
 
 LEVELS = {
     0: (),
@@ -34,6 +38,40 @@ class Optimized:
     verdict: Verdict
 
 
+@dataclass(frozen=True)
+class OptimizedDesign:
+    """A design, the passes that made it, and the comparison with what they began with."""
+
+    design: Design
+    steps: tuple[PassRecord, ...]
+    verdict: Verdict
+
+
+def _check_level(level: int) -> None:
+    if level not in LEVELS:
+        raise UsageError(f"optimization level {level}: expected {min(LEVELS)} to {max(LEVELS)}")
+
+
+def _run(
+    circuit: Circuit, names: Sequence[str], effort: Effort, on_step: OnStep | None
+) -> tuple[Circuit, list[PassRecord]]:
+    best, steps = circuit, []
+    for name in names:
+        if effort.should_stop():
+            break
+        best, record = find_pass(name).run(best, effort)
+        steps.append(record)
+        if on_step is not None:
+            on_step(record)
+    return best, steps
+
+
+def _trusted(verdict: Verdict) -> Verdict:
+    if verdict.equal is False:
+        raise BnnError(f"optimize: the result is wrong, {verdict.sentence()}; please report this")
+    return verdict
+
+
 def optimize(
     circuit: Circuit,
     *,
@@ -42,7 +80,7 @@ def optimize(
     seed: int = 0,
     jobs: int = 0,
     shared: bool = False,
-    on_step: Callable[[PassRecord], None] | None = None,
+    on_step: OnStep | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Optimized:
@@ -52,18 +90,47 @@ def optimize(
     When ``should_stop`` says so, the best circuit so far is compared and given. The rest is as in
     :class:`Effort`.
     """
-    if level not in LEVELS:
-        raise UsageError(f"optimization level {level}: expected {min(LEVELS)} to {max(LEVELS)}")
+    _check_level(level)
     effort = Effort(seed, jobs, budget, shared, should_stop or never, on_progress)
-    best, steps = circuit, []
-    for name in LEVELS[level]:
-        if effort.should_stop():
-            break
-        best, record = find_pass(name).run(best, effort)
-        steps.append(record)
-        if on_step is not None:
-            on_step(record)
-    verdict = compare(circuit, best, seed=seed)
-    if verdict.equal is False:
-        raise BnnError(f"optimize: the result is wrong, {verdict.sentence()}; please report this")
+    best, steps = _run(circuit, LEVELS[level], effort, on_step)
+    verdict = _trusted(compare(circuit, best, seed=seed))
     return Optimized(best, tuple(steps), verdict)
+
+
+def _fold(design: Design, effort: Effort, on_step: OnStep | None) -> tuple[Design, PassRecord]:
+    began = time.perf_counter()
+    made = fold_sums(design)
+    seconds = time.perf_counter() - began
+    costs = effort.cost(design.circuit), effort.cost(made.circuit)
+    record = PassRecord("fold_sums", *costs, seconds)
+    if on_step is not None:
+        on_step(record)
+    return made, record
+
+
+def optimize_design(
+    design: Design,
+    *,
+    level: int,
+    effort: Effort | None = None,
+    on_step: OnStep | None = None,
+) -> OptimizedDesign:
+    """Run the passes of a level on a design's circuit, and let its class sums take what they can.
+
+    The scores of both designs are compared, or their outputs where there are no sums.
+    """
+    _check_level(level)
+    effort = effort or Effort()
+    best, steps = design, []
+    names = LEVELS[level]
+    if names and design.sums is not None:
+        best, record = _fold(best, effort, on_step)
+        steps.append(record)
+    circuit, more = _run(best.circuit, names, effort, on_step)
+    best, steps = best.with_circuit(circuit), [*steps, *more]
+    if names and design.sums is not None:
+        # Merging may have made outputs equal.
+        best, record = _fold(best, effort, on_step)
+        steps.append(record)
+    verdict = _trusted(compare_designs(design, best, seed=effort.seed))
+    return OptimizedDesign(best, tuple(steps), verdict)

@@ -29,19 +29,15 @@ _EASY_INPUTS = 20
 _EASY_WORK = 2**31
 """Cases times gates that take a few seconds."""
 
-_FIRST_LOOK = 2**12
+FIRST_LOOK = 2**12
 """Sampled cases before any other method but the exhaustive: they find most differences."""
 
 
-def _check_ends(a: Circuit, b: Circuit) -> None:
-    for kind, x, y in (
-        ("inputs", a.n_inputs, b.n_inputs),
-        ("outputs", a.n_outputs, b.n_outputs),
-    ):
+def check_ends(**ends: tuple[int, int]) -> None:
+    """Refuse two things with other numbers of inputs, outputs or classes."""
+    for kind, (x, y) in ends.items():
         if x != y:
-            raise BnnError(
-                f"compare: {x:,} {kind} against {y:,}; expected two circuits with the same ends"
-            )
+            raise BnnError(f"compare: {x:,} {kind} against {y:,}; expected the same number")
 
 
 def _differ(a: Circuit, b: Circuit, inputs: tuple[int, ...], **known: Any) -> Verdict:
@@ -125,14 +121,14 @@ def compare(
         raise unknown_name("method of comparison", method, METHODS)
     if samples < 1:
         raise BnnError(f"compare: samples={samples}, expected at least 1")
-    _check_ends(a, b)
+    check_ends(inputs=(a.n_inputs, b.n_inputs), outputs=(a.n_outputs, b.n_outputs))
     if method == "sat":
         require_solvers()
     if method == "sampled":
         return _sampled(a, b, samples, seed)
     if method == "exhaustive" or (method == "auto" and tries_all(a, b.n_gates)):
         return _exhaustive(a, b)
-    first = _sampled(a, b, _FIRST_LOOK, seed)
+    first = _sampled(a, b, FIRST_LOOK, seed)
     if first.equal is False:
         return first
     if method == "auto" and same_structure(a, b):
