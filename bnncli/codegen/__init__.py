@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bnncli.codegen import c, jsonform, python, textform, verilog
+from bnncli.codegen import aiger, blif, c, jsonform, python, textform, verilog
 from bnncli.codegen.emitter import EMITTERS, Emitter, find_emitter
 
-__all__ = ["EMITTERS", "Emitter", "c", "find_emitter", "jsonform", "python", "textform", "verilog"]
+__all__ = [
+    "EMITTERS",
+    "Emitter",
+    "aiger",
+    "blif",
+    "c",
+    "find_emitter",
+    "jsonform",
+    "python",
+    "textform",
+    "verilog",
+]
