@@ -110,7 +110,7 @@ def test_large_designs_are_proved(level):
 def test_a_difference_that_samples_miss_is_found():
     """Scores that differ for one of 2^40 inputs."""
     ands = [(0x8, 2, 3), *((0x8 if i % 2 else 0x2, 42 + i, 4 + i) for i in range(38))]
-    rare = Circuit.of_gates(40, ands, [79, 2, 2])
+    rare = Circuit.of_gates(40, ands, [80, 2, 2])
     never = Circuit.of_gates(40, [], [0, 2, 2])
     sums = ClassSums.equal_groups(3, 1)
     pair = Design("a", rare, sums=sums), Design("b", never, sums=sums)
