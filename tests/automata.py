@@ -14,6 +14,20 @@ SIGNS = np.array([[-1.0], [1.0]], np.float32)
 HALVES = np.array([0.5, -0.5], np.float32)
 
 
+def network(gates, outputs, n_inputs=2):
+    """Make a network of gates (op, a, b) on bright pixels, one group of outputs."""
+    op, a, b = zip(*gates, strict=True)
+    return LogicNetwork(
+        pixel=np.arange(n_inputs, dtype=np.int32),
+        threshold=np.full(n_inputs, 127, np.uint8),
+        op=np.array(op, np.uint8),
+        a=np.array(a, np.int32),
+        b=np.array(b, np.int32),
+        outputs=np.array(outputs, np.int32),
+        n_groups=1,
+    )
+
+
 def rule_network(rule):
     """Expand a rule's table by its highest cell: lo ^ (cell & (lo ^ hi)), equal parts once."""
     table = rule_table(rule)
@@ -37,16 +51,7 @@ def rule_network(rule):
         return known[key]
 
     output = signal(table)
-    op, a, b = zip(*gates, strict=True)
-    return LogicNetwork(
-        pixel=np.arange(n_inputs, dtype=np.int32),
-        threshold=np.full(n_inputs, 127, np.uint8),
-        op=np.array(op, np.uint8),
-        a=np.array(a, np.int32),
-        b=np.array(b, np.int32),
-        outputs=np.array([output], np.int32),
-        n_groups=1,
-    )
+    return network(gates, [output], n_inputs)
 
 
 def rule_model(rule, **metadata):

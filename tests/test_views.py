@@ -24,23 +24,10 @@ from bnncli.views.functions import FUNCTIONS
 from bnncli.views.gates import live_gates
 from bnncli.views.latent import latent_layers
 from bnncli.views.text import bar, gate_rows, legend, shares
-from tests.automata import rule_model, rule_network
+from tests.automata import network, rule_model, rule_network
 from tests.command_line import Cli
 
 FALSE, TRUE = 0, 1
-
-
-def network(gates, outputs, n_inputs=2):
-    op, a, b = zip(*gates, strict=True)
-    return LogicNetwork(
-        pixel=np.arange(n_inputs, dtype=np.int32),
-        threshold=np.full(n_inputs, 127, np.uint8),
-        op=np.array(op, np.uint8),
-        a=np.array(a, np.int32),
-        b=np.array(b, np.int32),
-        outputs=np.array(outputs, np.int32),
-        n_groups=1,
-    )
 
 
 def test_a_gate_is_live_when_needed_and_more_than_a_wire():

@@ -9,6 +9,7 @@ import typer
 
 from bnncli.cli.console import print_json, stdout, table
 from bnncli.cli.options import AsJson  # noqa: TC001 (typer reads annotations)
+from bnncli.registries import KINDS, entries
 
 EPILOG = """Examples
 
@@ -31,8 +32,7 @@ def list_names(
         str | None,
         typer.Argument(
             metavar="KIND",
-            help="archs, data, quantizers, surrogates, scales, norms, optimizers, schedules, "
-            "augmentations, recipes, options, methods or comparisons. Default: all.",
+            help=f"{', '.join(KINDS)}. Default: all.",
         ),
     ] = None,
     pattern: Annotated[
@@ -41,8 +41,6 @@ def list_names(
     as_json: AsJson = False,
 ) -> None:
     """List what there is to choose from."""
-    from bnncli.registries import KINDS, entries
-
     found = {name: entries(name, pattern) for name in ([kind] if kind else KINDS)}
     if as_json:
         print_json({name: [asdict(entry) for entry in rows] for name, rows in found.items()})

@@ -14,7 +14,7 @@ from bnncli.layers import set_progress
 from bnncli.training.batches import Batches
 from bnncli.training.evaluate import accuracy
 from bnncli.training.flips import flip_rate, weight_codes
-from bnncli.training.records import EpochRecord, Progress, ShouldStop, check_loss, never
+from bnncli.training.records import EpochRecord, Progress, ShouldStop, check_loss, end_epoch, never
 from bnncli.training.schedules import set_rates
 from bnncli.training.seeds import generator, mix, seed_default
 
@@ -127,9 +127,4 @@ class Trainer:
             step_seconds=progress.step_seconds,
             validation_seconds=now - validation_began,
         )
-        is_best = hard >= progress.best_accuracy  # of equals the one trained longer
-        if is_best:
-            progress.best_accuracy, progress.best_epoch = hard, epoch
-        progress.seconds = progress.step_seconds = 0.0
-        for reporter in self.reporters:
-            reporter.on_epoch(record, is_best)
+        end_epoch(progress, record, self.reporters)

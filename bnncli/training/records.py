@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from bnncli.errors import BnnError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ class Reporter(Protocol):
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
         """Hear of one finished epoch."""
+
+
+def end_epoch(progress: Progress, record: EpochRecord, reporters: Iterable[Reporter]) -> None:
+    """Note the best epoch so far, of equals the one trained longer, and let reporters hear."""
+    is_best = record.hard_accuracy >= progress.best_accuracy
+    if is_best:
+        progress.best_accuracy, progress.best_epoch = record.hard_accuracy, record.epoch
+    progress.seconds = progress.step_seconds = 0.0
+    for reporter in reporters:
+        reporter.on_epoch(record, is_best)
 
 
 class ShouldStop(Protocol):

@@ -21,7 +21,7 @@ from bnncli.training.building import build, build_optimizer
 from bnncli.training.evaluate import examine
 from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.memory import Memory, measure_memory
-from bnncli.training.records import EpochRecord, Progress, check_loss, never
+from bnncli.training.records import EpochRecord, Progress, check_loss, end_epoch, never
 from bnncli.training.schedules import set_rates
 from bnncli.training.seeds import mix, seed_default
 from bnncli.training.trainers import refuse_given, trainer
@@ -163,12 +163,7 @@ class RolloutTraining:
             validation_seconds=now - validation_began,
         )
         self.solved = self.solved + 1 if hard == 1 else 0
-        is_best = hard >= progress.best_accuracy  # of equals the one trained longer
-        if is_best:
-            progress.best_accuracy, progress.best_epoch = hard, epoch
-        progress.seconds = progress.step_seconds = 0.0
-        for reporter in self.reporters:
-            reporter.on_epoch(record, is_best)
+        end_epoch(progress, record, self.reporters)
 
     def _examine(self, form: str, *, seed: int, short: bool) -> Answers:
         exam = self.data.exam.drawn(seed, short=short)

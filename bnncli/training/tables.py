@@ -24,7 +24,7 @@ from bnncli.quantizers import soft_form
 from bnncli.training.building import build
 from bnncli.training.evaluate import accuracy, evaluation
 from bnncli.training.memory import Memory, peak_resident_bytes, storage_bytes
-from bnncli.training.records import EpochRecord, Progress, check_loss, never
+from bnncli.training.records import EpochRecord, Progress, check_loss, end_epoch, never
 from bnncli.training.schedules import factors_at
 from bnncli.training.seeds import mix
 from bnncli.training.trainers import refuse_given, trainer
@@ -133,9 +133,6 @@ class TableTraining:
         checked = time.perf_counter()
         hard = 1 - errors / (self.problem.n_rows * self.problem.n_outputs)
         soft = self._soft_accuracy()
-        is_best = hard >= progress.best_accuracy
-        if is_best:
-            progress.best_accuracy, progress.best_epoch = hard, epoch
         now = time.perf_counter()
         record = EpochRecord(
             epoch=epoch,
@@ -149,8 +146,7 @@ class TableTraining:
             step_seconds=step_seconds,
             validation_seconds=now - checked,
         )
-        for reporter in self.reporters:
-            reporter.on_epoch(record, is_best)
+        end_epoch(progress, record, self.reporters)
 
     def _soft_accuracy(self) -> float:
         """Give the share of rows that the relaxed network rounds right; all rows at once."""
