@@ -179,6 +179,18 @@ def _augmentations() -> list[Entry]:
     return [Entry(name, form) for name, form in FORMS.items()]
 
 
+def _formats() -> list[Entry]:
+    from bnncli.codegen import EMITTERS
+
+    return [Entry(emitter.name, emitter.summary) for emitter in EMITTERS.values()]
+
+
+def _passes() -> list[Entry]:
+    from bnncli.minimize.passes import PASSES
+
+    return [Entry(one.name, one.summary) for one in PASSES.values()]
+
+
 KINDS: dict[str, Callable[[], list[Entry]]] = {
     "archs": _archs,
     "data": _data,
@@ -198,6 +210,8 @@ KINDS: dict[str, Callable[[], list[Entry]]] = {
     "recipes": _recipes,
     "methods": _methods,
     "comparisons": _comparisons,
+    "formats": _formats,
+    "passes": _passes,
 }
 
 

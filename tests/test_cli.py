@@ -28,6 +28,7 @@ COMMANDS = [
     ["compare"],
     ["eval"],
     ["freeze"],
+    ["extract"],
     ["gates"],
     ["play"],
     ["film"],

@@ -18,6 +18,7 @@ from bnncli.cli import (
     compare,
     data,
     eval,
+    extract,
     film,
     freeze,
     gates,
@@ -103,7 +104,7 @@ def _options(
     """Declare the program's own options; they act by themselves, or where a command fails."""
 
 
-for _command in (train, compare, eval, freeze, gates, play, film, list, info):
+for _command in (train, compare, eval, freeze, extract, gates, play, film, list, info):
     _command.register(app)
 for _group in (runs, data, bench):
     app.add_typer(_group.app, name=_group.__name__.rsplit(".", 1)[1])

@@ -159,36 +159,16 @@ def _open(target: str, runs_dir: Path) -> Automaton:
 
 def recipe_run(name: str, runs_dir: Path) -> Run:
     """Give the finished run of a rule's recipe as it stands; train it where there is none."""
-    from bnncli.cli.training import Manner, go_on, start
+    from bnncli.cli.training import Manner, trained
     from bnncli.data import boards, rules
     from bnncli.recipes import settings_from
-    from bnncli.training.experiment import resolve
-    from bnncli.training.runs import run_of
 
-    settings = resolve(settings_from(name))
+    settings = settings_from(name)
     if not settings.data.name.startswith((boards.PREFIX, rules.PREFIX)):
         raise UsageError(
             f"recipe {name}: learns {settings.data.name}, expected a cellular automaton, such as gol"
         )
-    run = run_of(runs_dir, settings)
-    if run.finished:
-        return run
-    print_note(f"no finished run of {name} in {runs_dir} yet: training it")
-    manner = Manner(
-        data_dir=None,
-        download=False,
-        device=None,
-        threads=None,
-        runs_dir=runs_dir,
-        tensorboard=False,
-        as_json=False,
-        quiet=False,
-    )
-    if (run.path / "config.toml").exists():
-        go_on(str(run.path), manner)
-    else:
-        start(settings, manner, force=False)
-    return run
+    return trained(settings, name, Manner.plain(runs_dir))
 
 
 def _print_steps(game: Game, steps: int, *, as_json: bool) -> None:

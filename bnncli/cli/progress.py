@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from rich.console import Console, RenderableType
+    from rich.status import Status
     from torch import Tensor
 
+    from bnncli.circuit import Design
+    from bnncli.extract.work import Wish
+    from bnncli.minimize.search import Progress
     from bnncli.training.records import EpochRecord, Reporter
 
 SHOWN_EPOCHS = 12
+SEARCHES = 3  # the level of optimization that searches
 SECONDS_BETWEEN_FRAMES = 0.1
 DRAWING_SHARE = 0.02
 """Frames are drawn by the training thread: at most this share of its time goes into them."""
@@ -168,3 +173,44 @@ def training_view(
     if console.is_terminal:
         return _live_view(console, epochs)
     return nullcontext(PlainView(console, epochs))
+
+
+class SearchView:
+    """Say what is minimized, and in a terminal how far the search is."""
+
+    def __init__(self, console: Console, wish: Wish, status: Status | None) -> None:
+        self.console = console
+        self.wish = wish
+        self.status = status
+
+    def begin(self, design: Design) -> None:
+        """Hear of the design before it is optimized."""
+        line = f"minimizing {design.name}: {design.circuit.n_gates:,} declared gates, -O{self.wish.level}"
+        if self.wish.level == SEARCHES:
+            line += f", up to {self.wish.budget:g} s of search; Ctrl-C takes the best so far"
+        self.console.print(Text(line), soft_wrap=True)
+
+    def update(self, progress: Progress) -> None:
+        """Hear of the search while it runs."""
+        if self.status is not None:
+            unit = "operations shared" if self.wish.shared else "gates"
+            self.status.update(f"{progress.cost:,} {unit} after {progress.seconds:.0f} s")
+
+
+class QuietSearch(SearchView):
+    """Show nothing."""
+
+    def begin(self, design: Design) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def search_view(console: Console, wish: Wish, *, quiet: bool) -> Iterator[SearchView]:
+    """Choose the view of a search that suits where stderr goes."""
+    if quiet:
+        yield QuietSearch(console, wish, None)
+    elif console.is_terminal:
+        with console.status("") as status:
+            yield SearchView(console, wish, status)
+    else:
+        yield SearchView(console, wish, None)

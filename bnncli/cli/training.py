@@ -42,6 +42,20 @@ class Manner:
     as_json: bool
     quiet: bool
 
+    @classmethod
+    def plain(cls, runs_dir: Path, *, quiet: bool = False) -> Manner:
+        """Train computed data here, as another command's first step."""
+        return cls(
+            data_dir=None,
+            download=False,
+            device=None,
+            threads=None,
+            runs_dir=runs_dir,
+            tensorboard=False,
+            as_json=False,
+            quiet=quiet,
+        )
+
 
 def start(settings: Settings, manner: Manner, *, force: bool) -> None:
     """Train resolved settings in a new run directory."""
@@ -56,6 +70,32 @@ def start(settings: Settings, manner: Manner, *, force: bool) -> None:
     device = pick_device(manner.device or "auto")
     data = prepare(settings, data_dir=manner.data_dir, download=manner.download)
     _train(new_run(manner.runs_dir, settings, force=force), data, manner, device, resume=False)
+
+
+def trained(settings: Settings, name: str, manner: Manner) -> Run:
+    """Give the finished run of settings as it stands; train it where there is none.
+
+    Filling in a recipe's settings imports torch, so the cache remembers which run they belong to.
+    """
+    from bnncli.training.runs import Run, remember_run, remembered_run
+
+    known = remembered_run(settings)
+    if known is not None and Run(manner.runs_dir / known).finished:
+        return Run(manner.runs_dir / known)
+    from bnncli.training.experiment import resolve
+    from bnncli.training.runs import run_of
+
+    whole = resolve(settings)
+    run = run_of(manner.runs_dir, whole)
+    if not run.finished:
+        if not manner.quiet:
+            print_note(f"no finished run of {name} in {manner.runs_dir} yet: training it")
+        if (run.path / "config.toml").exists():
+            go_on(str(run.path), manner)
+        else:
+            start(whole, manner, force=False)
+    remember_run(settings, run)
+    return run
 
 
 def go_on(name: str, manner: Manner) -> None:

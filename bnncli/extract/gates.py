@@ -15,7 +15,7 @@ from bnncli.data import find_source
 from bnncli.data.boards import PREFIX as BOARD_PREFIX
 from bnncli.data.rules import PREFIX as RULE_PREFIX
 from bnncli.errors import BnnError, UsageError
-from bnncli.extract.scores import ClassLogits, class_index, class_sums
+from bnncli.extract.scores import ClassLogits, class_design, class_sums, integer_lines
 from bnncli.packed import NumpyBackend
 from bnncli.packed.elementwise import Affine
 
@@ -33,11 +33,6 @@ MIDDLE_ROW = 3
 
 ALIVE = 255
 """The byte that stands for a live cell in images of neighbourhoods."""
-
-
-def circuit_of(network: LogicNetwork) -> Circuit:
-    """Take a packed network's gates as they are stored."""
-    return Circuit(network.n_inputs, network.op, network.a, network.b, network.outputs)
 
 
 def is_automaton(data: str | None) -> bool:
@@ -97,39 +92,37 @@ def classifier(
     tail: Sequence[Step],
     name: str,
     *,
-    data: str | None,
+    n_pixels: int,
     pure: bool,
 ) -> Design:
     """Give a network of thresholds, gates and class sums; with ``pure`` the class as gates."""
-    circuit = circuit_of(network)
-    pixels = pixel_inputs(network, data)
+    circuit = network.circuit()
+    pixels = PixelInputs(n_pixels, network.pixel, network.threshold)
     build = Builder(circuit.n_inputs)
     if network.n_groups == 1 and not all(isinstance(step, Affine) for step in tail):
         return _one_bit(network, tail, name, pixels)
     chain = tuple(step for step in tail if isinstance(step, Affine))
     if len(chain) != len(tail):
         raise BnnError(f"{name}: steps behind the class counts that are no scales")
-    if not pure:
-        # Outputs as they are: the declared circuit is the stored one, gate for gate.
-        literals = np.where(network.outputs == TRUE, ONE, 2 * network.outputs.astype(np.int64))
-    else:
-        signals = build.add(circuit, build.inputs())
-        literals = np.array(signals)[network.outputs]
-    shape = (network.n_groups, network.group_size)
-    logits = ClassLogits(
-        literals.reshape(shape),
-        np.ones(shape, np.int64),
-        np.zeros(network.n_groups, np.int64),
-        1.0,
-        chain,
+    # Outputs as they are: the declared circuit is the stored one, gate for gate.
+    stored = np.where(network.outputs == TRUE, ONE, 2 * network.outputs.astype(np.int64))
+    logits = _counts(network, stored, chain)
+    if not pure and integer_lines(logits):
+        outputs, sums = class_sums(build, logits)
+        ends: NDArray[Any] = np.array(outputs, np.int64) // 2
+        return Design(name, dataclasses.replace(circuit, outputs=ends), pixels, sums)
+    signals = np.array(build.add(circuit, build.inputs()))
+    return class_design(
+        build, _counts(network, signals[network.outputs], chain), name, pixels, pure=pure
     )
-    if pure:
-        index = class_index(build, logits)
-        names = [f"class{k}" for k in range(len(index))]
-        return Design(name, build.build(index, (), names), pixels)
-    outputs, sums = class_sums(logits)
-    ends: NDArray[Any] = np.array(outputs, np.int64) // 2
-    return Design(name, dataclasses.replace(circuit, outputs=ends), pixels, sums)
+
+
+def _counts(
+    network: LogicNetwork, literals: NDArray[Any], chain: tuple[Affine, ...]
+) -> ClassLogits:
+    shape = (network.n_groups, network.group_size)
+    offset = np.zeros(network.n_groups, np.int64)
+    return ClassLogits(literals.reshape(shape), np.ones(shape, np.int64), offset, 1.0, chain)
 
 
 def _one_bit(network: LogicNetwork, tail: Sequence[Step], name: str, pixels: PixelInputs) -> Design:
@@ -137,17 +130,8 @@ def _one_bit(network: LogicNetwork, tail: Sequence[Step], name: str, pixels: Pix
     scores = _through(tail, np.array([[0], [1]], np.float32))
     if network.group_size != 1 or scores.argmax(axis=1).tolist() != [0, 1]:
         raise BnnError(f"{name}: its one count is not the class; expected scores that follow a bit")
-    circuit = dataclasses.replace(circuit_of(network), output_names=("class0",))
+    circuit = dataclasses.replace(network.circuit(), output_names=("class0",))
     return Design(name, circuit, pixels)
-
-
-def pixel_inputs(network: LogicNetwork, data: str | None) -> PixelInputs:
-    """Give a network's thresholds; images have the size of its data set's, where that is known."""
-    if data is None:
-        n_pixels = int(network.pixel.max()) + 1
-    else:
-        n_pixels = int(np.prod(find_source(data).image_shape))
-    return PixelInputs(n_pixels, network.pixel, network.threshold)
 
 
 def network_layer(network: LogicNetwork, name: str, layer: int, neuron: int | None) -> Design:

@@ -14,7 +14,8 @@ from bnncli.errors import BnnError, UsageError
 from bnncli.extract.activations import Bits, Images, Sums
 from bnncli.extract.gates import automaton, classifier, is_automaton, network_layer
 from bnncli.extract.neurons import advance
-from bnncli.extract.scores import ClassLogits, class_index, class_sums
+from bnncli.extract.scores import ClassLogits, class_design
+from bnncli.packed import NumpyBackend
 from bnncli.packed.elementwise import Affine
 from bnncli.packed.layers import Conv2d, Layer
 from bnncli.packed.logic import LogicNetwork
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from bnncli.extract.neurons import Value
     from bnncli.packed import PackedModel
+
+    Shape = tuple[int, int, int]
 
 BITS_OF_BYTE = 8
 
@@ -45,12 +48,14 @@ def design_of(
     pure: bool = False,
     layer: int | None = None,
     neuron: int | None = None,
+    image_shape: tuple[int, int, int] | None = None,
 ) -> Design:
     """Turn a packed model into a circuit with the same answers on every input.
 
     A classifier ends in class sums, or with ``pure`` in the index of its class as gates; an
     automaton is the rule of its neighbourhood. Layers count from 1, neurons from 0; of a layer the
-    inputs are what it reads and the outputs what it gives.
+    inputs are what it reads and the outputs what it gives. ``image_shape`` is by default that of
+    the data set which the model names.
     """
     name = identifier(name)
     data = packed.metadata.get("data")
@@ -62,10 +67,14 @@ def design_of(
             return network_layer(first, name, layer, neuron)
         if data is not None and is_automaton(data):
             return automaton(first, tail, name, data)
-        return classifier(first, tail, name, data=data, pure=pure)
+        n_pixels = int(first.pixel.max()) + 1
+        if image_shape or data is not None:
+            n_pixels = int(np.prod(image_shape or _image_shape(packed)))
+        return classifier(first, tail, name, n_pixels=n_pixels, pure=pure)
+    shape = image_shape or _image_shape(packed)
     if layer is not None:
-        return _layer(packed, name, layer, neuron, pure=pure)
-    return _whole(packed, name, pure=pure)
+        return _layer(packed, shape, name, layer, neuron, pure=pure)
+    return _whole(packed, shape, name, pure=pure)
 
 
 def n_layers(packed: PackedModel) -> int:
@@ -73,7 +82,7 @@ def n_layers(packed: PackedModel) -> int:
     return sum(isinstance(step, Layer) for step in packed.steps)
 
 
-def _image_shape(packed: PackedModel) -> tuple[int, int, int]:
+def _image_shape(packed: PackedModel) -> Shape:
     data = packed.metadata.get("data")
     if data is None:
         raise BnnError(
@@ -83,7 +92,7 @@ def _image_shape(packed: PackedModel) -> tuple[int, int, int]:
     return find_source(data).image_shape
 
 
-def _pixel_bits(shape: tuple[int, int, int]) -> tuple[Builder, Value, PixelInputs]:
+def _pixel_bits(shape: Shape) -> tuple[Builder, Value, PixelInputs]:
     """Begin with every bit of every byte of an image as an input."""
     n_pixels = int(np.prod(shape))
     build = Builder(n_pixels * BITS_OF_BYTE)
@@ -98,11 +107,11 @@ def _pixel_bits(shape: tuple[int, int, int]) -> tuple[Builder, Value, PixelInput
     return build, Images(literals), pixels
 
 
-def _whole(packed: PackedModel, name: str, *, pure: bool) -> Design:
-    build, value, pixels = _pixel_bits(_image_shape(packed))
+def _whole(packed: PackedModel, shape: Shape, name: str, *, pure: bool) -> Design:
+    build, value, pixels = _pixel_bits(shape)
     for step in packed.steps:
         value = advance(step, value, build)
-    return _classes(_logits(value), build, name, pixels, pure=pure)
+    return class_design(build, _logits(value), name, pixels, pure=pure)
 
 
 def _logits(value: Value) -> ClassLogits:
@@ -116,23 +125,9 @@ def _logits(value: Value) -> ClassLogits:
     return ClassLogits(literals, weights, value.offset(0), value.inputs.unit, tuple(chain))
 
 
-def _classes(
-    logits: ClassLogits,
-    build: Builder,
-    name: str,
-    pixels: PixelInputs | None,
-    *,
-    pure: bool,
+def _layer(
+    packed: PackedModel, images: Shape, name: str, layer: int, neuron: int | None, *, pure: bool
 ) -> Design:
-    if pure:
-        index = class_index(build, logits)
-        names = [f"class{k}" for k in range(len(index))]
-        return Design(name, build.build(index, (), names), pixels)
-    outputs, sums = class_sums(logits)
-    return Design(name, build.build(outputs), pixels, sums)
-
-
-def _layer(packed: PackedModel, name: str, layer: int, neuron: int | None, *, pure: bool) -> Design:
     """Build the steps from one layer of weights up to the next, on inputs of their own."""
     starts = [i for i, step in enumerate(packed.steps) if isinstance(step, Layer)]
     if not 1 <= layer <= len(starts):
@@ -142,11 +137,11 @@ def _layer(packed: PackedModel, name: str, layer: int, neuron: int | None, *, pu
     pixels = None
     value: Value
     if layer == 1:
-        build, value, pixels = _pixel_bits(_image_shape(packed))
+        build, value, pixels = _pixel_bits(images)
         for step in packed.steps[:start]:
             value = advance(step, value, build)
     else:
-        shape = _shape_before(packed, start)
+        shape = _shape_before(packed, images, start)
         build = Builder(int(np.prod(shape)))
         value = Bits(np.array(build.inputs(), np.int64).reshape(shape))
     for step in packed.steps[start:end]:
@@ -156,18 +151,16 @@ def _layer(packed: PackedModel, name: str, layer: int, neuron: int | None, *, pu
         return _neurons(value, build, name, pixels, neuron)
     if neuron is not None:
         return _sum_of(_logits(value), build, name, pixels, neuron)
-    return _classes(_logits(value), build, name, pixels, pure=pure)
+    return class_design(build, _logits(value), name, pixels, pure=pure)
 
 
-def _shape_before(packed: PackedModel, start: int) -> tuple[int, ...]:
+def _shape_before(packed: PackedModel, images: Shape, start: int) -> tuple[int, ...]:
     """Give the shape of the ±1 values that a layer reads, from a run on one blank image."""
     step = packed.steps[start]
     if not isinstance(step, Conv2d):
         assert isinstance(step, Layer)
         return (step.n_bits,)
-    from bnncli.packed import NumpyBackend
-
-    x = np.zeros((1, *_image_shape(packed)), np.uint8)
+    x = np.zeros((1, *images), np.uint8)
     for before in packed.steps[:start]:
         x = before.bind(NumpyBackend())(x)
     return (*x.shape[1:3], step.in_channels)

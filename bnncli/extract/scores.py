@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bnncli.circuit import ClassSums
+from bnncli.circuit import ClassSums, Design
 from bnncli.circuit.arith import add_columns, argmax, lookup, weigh
 from bnncli.errors import BnnError
 from bnncli.packed.elementwise import Affine
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bnncli.circuit import Builder
+    from bnncli.circuit import Builder, PixelInputs
     from bnncli.circuit.builder import Literal
 
 MAX_VALUES = 2**20
@@ -66,7 +66,7 @@ class ClassLogits:
     def n_values(self) -> NDArray[np.int64]:
         """Count the values of each sum from the least to the largest, in steps."""
         counts: NDArray[np.int64] = np.abs(self.weights).sum(axis=1) // self.step + 1
-        return counts
+        return counts.astype(np.int64)
 
     def tables(self) -> list[NDArray[np.float32]]:
         """List the logits of each class by the value of its sum."""
@@ -103,11 +103,18 @@ def _ranked(tables: Sequence[NDArray[np.generic]]) -> list[NDArray[np.int64]]:
     return np.split(ranks.ravel().astype(np.int64), ends[:-1])
 
 
-def integer_lines(logits: ClassLogits) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the smallest integer slope and start by class that order all values as the logits do.
+class Lines(NamedTuple):
+    """Whole-number scores: start[k] + slope[k] · (value of sum k). Shape: (n_classes,)."""
 
-    score[k] = start[k] + slope[k] · (value of sum k). Every pair of values of every two classes is
-    compared, so the classes of the logits and of the scores are the same on every input.
+    slope: NDArray[np.int64]
+    start: NDArray[np.int64]
+
+
+def integer_lines(logits: ClassLogits) -> Lines | None:
+    """Find the smallest whole-number lines that order all values of all sums as the logits do.
+
+    Every value is compared with every other, so that the classes of the logits and of the scores
+    are the same on every input. None where rounding gave the logits an order that no lines have.
     """
     wanted = logits.ranks()
     slope, start = logits.line()
@@ -115,29 +122,40 @@ def integer_lines(logits: ClassLogits) -> tuple[NDArray[np.int64], NDArray[np.in
     largest = np.abs(slope).max() or 1.0
     for bits in range(MAX_SCALE_BITS + 1):
         scale = 2**bits / largest
-        a, b = np.rint(scale * slope).astype(np.int64), np.rint(scale * start).astype(np.int64)
-        scores = [a[k] * np.arange(n) + b[k] for k, n in enumerate(logits.n_values.tolist())]
+        lines = Lines(*(np.rint(scale * x).astype(np.int64) for x in (slope, start)))
+        scores = [
+            a * np.arange(n) + b for a, b, n in zip(*lines, logits.n_values.tolist(), strict=True)
+        ]
         if max(np.abs(table).max() for table in scores) > MAX_SCORE:
-            break
+            return None
         if all(map(np.array_equal, _ranked(scores), wanted)):
-            return a, b
-    raise BnnError(
-        "the class scores have no whole-number form that keeps their order; extract with --pure, "
-        "which compares their ranks"
-    )
+            return lines
+    return None
 
 
-def class_sums(logits: ClassLogits) -> tuple[list[Literal], ClassSums]:
-    """Give outputs and weights whose sums order the classes as the logits do."""
-    slope, bias = integer_lines(logits)
-    weights = slope[:, None] * logits.weights // logits.step
+def class_sums(build: Builder, logits: ClassLogits) -> tuple[list[Literal], ClassSums]:
+    """Give outputs and weights whose sums order the classes as the logits do.
+
+    The outputs are what the last layer reads, its weights times whole numbers; where there are
+    none that do, the sums are built from gates and the outputs are the ranks' bits.
+    """
+    lines = integer_lines(logits)
+    if lines is None:
+        ranks = _rank_numbers(build, logits)
+        group = [k for k, number in enumerate(ranks) for _ in number]
+        weight = [1 << b for number in ranks for b in range(len(number))]
+        return folded(
+            [x for number in ranks for x in number], as_sums(group, weight, [0] * len(ranks))
+        )
+    weights = lines.slope[:, None] * logits.weights // logits.step
     # The lines count from the least value, at which literals of negative weights are true.
-    bias = bias - slope * (np.minimum(logits.weights, 0).sum(axis=1) // logits.step)
-    group = np.repeat(np.arange(len(bias)), logits.literals.shape[1])
-    return folded(logits.literals.ravel().tolist(), _sums(group, weights.ravel(), bias))
+    bias = lines.start - lines.slope * (np.minimum(logits.weights, 0).sum(axis=1) // logits.step)
+    group = np.repeat(np.arange(len(bias)), logits.literals.shape[1]).tolist()
+    return folded(logits.literals.ravel().tolist(), as_sums(group, weights.ravel(), bias))
 
 
-def _sums(group: Any, weight: Any, bias: Any) -> ClassSums:
+def as_sums(group: Any, weight: Any, bias: Any) -> ClassSums:
+    """Make class sums of any numbers."""
     return ClassSums(*(np.asarray(values, np.int32) for values in (group, weight, bias)))
 
 
@@ -152,27 +170,43 @@ def folded(literals: Sequence[Literal], sums: ClassSums) -> tuple[list[Literal],
         if positive:
             weights[k, positive] = weights.get((k, positive), 0) + (-w if x & 1 else w)
     kept = {key: w for key, w in weights.items() if w}
-    return [x for _, x in kept], _sums([k for k, _ in kept], list(kept.values()), bias)
+    return [x for _, x in kept], as_sums([k for k, _ in kept], list(kept.values()), bias)
+
+
+def _numbers(build: Builder, logits: ClassLogits) -> list[list[Literal]]:
+    """Build the value of each class's sum: (sum - least value) / step."""
+    weights = (logits.weights // logits.step).tolist()
+    pairs = zip(logits.literals.tolist(), weights, strict=True)
+    return [add_columns(build, weigh(x, w)[0]) for x, w in pairs]
+
+
+def _rank_numbers(build: Builder, logits: ClassLogits) -> list[list[Literal]]:
+    longest = int(logits.n_values.max())
+    if longest > MAX_RANKED:
+        raise BnnError(
+            f"class sums of {longest:,} values behind scales of their own: expected at most "
+            f"{MAX_RANKED:,}; extract the layers before with --layer"
+        )
+    pairs = zip(_numbers(build, logits), logits.ranks(), strict=True)
+    return [lookup(build, number, table.tolist()) for number, table in pairs]
 
 
 def class_index(build: Builder, logits: ClassLogits) -> list[Literal]:
     """Build the index of the class with the highest logit, of several the first, as a number."""
-    columns = [
-        weigh(x, w)[0]
-        for x, w in zip(
-            logits.literals.tolist(), (logits.weights // logits.step).tolist(), strict=True
-        )
-    ]
-    numbers = [add_columns(build, column) for column in columns]
     ranks = logits.ranks()
     rising = bool((np.diff(ranks[0]) > 0).all())
     if rising and all(np.array_equal(ranks[0], other) for other in ranks[1:]):
-        return argmax(build, numbers)
-    longest = int(logits.n_values.max())
-    if longest > MAX_RANKED:
-        raise BnnError(
-            f"--pure: sums of {longest:,} values behind scales of their own, expected at most "
-            f"{MAX_RANKED:,}; extract without --pure, with class sums"
-        )
-    pairs = zip(numbers, ranks, strict=True)
-    return argmax(build, [lookup(build, n, table.tolist()) for n, table in pairs])
+        return argmax(build, _numbers(build, logits))
+    return argmax(build, _rank_numbers(build, logits))
+
+
+def class_design(
+    build: Builder, logits: ClassLogits, name: str, pixels: PixelInputs | None, *, pure: bool
+) -> Design:
+    """Close a circuit with class sums, or with ``pure`` with the class's index."""
+    if not pure:
+        outputs, sums = class_sums(build, logits)
+        return Design(name, build.build(outputs), pixels, sums)
+    index = class_index(build, logits)
+    names = [f"class{k}" for k in range(len(index))]
+    return Design(name, build.build(index, (), names), pixels)

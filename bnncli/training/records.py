@@ -6,13 +6,24 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor
-
 from bnncli.errors import BnnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from torch import Tensor
+
+
+def _zero() -> Tensor:
+    import torch
+
+    return torch.zeros((), dtype=torch.float64)
+
+
+def _nothing() -> Tensor:
+    import torch
+
+    return torch.empty(0)
 
 
 @dataclass(frozen=True)
@@ -41,13 +52,13 @@ class Progress:
 
     step: int = 0
     # Added up on the device: reading a loss would wait for it in every step.
-    loss_sum: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    loss_sum: Tensor = field(default_factory=_zero)
     seconds: float = 0.0
     step_seconds: float = 0.0
     best_accuracy: float = -1.0
     best_epoch: int = -1
     codes: dict[str, Tensor] = field(default_factory=dict)  # of the weights as the epoch began
-    predicted: Tensor = field(default_factory=lambda: torch.empty(0))  # classes, in epoch order
+    predicted: Tensor = field(default_factory=_nothing)  # classes, in epoch order
 
 
 def check_loss(loss: float, epoch: int, lr: float) -> None:

@@ -3,11 +3,13 @@
 ``config.toml`` resolved settings · ``env.json`` what it ran on · ``metrics.jsonl`` one line an epoch ·
 ``last.pt`` everything needed to go on · ``model.safetensors`` the best weights ·
 ``model.bnn`` the packed model · ``result.json`` accuracies of the finished run.
-The directory's name ends in a hash of the settings, so equal settings meet again.
+The directory's name ends in a hash of the settings, so equal settings meet again. Finding a run
+needs no torch; only reading and writing tensors imports it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -18,11 +20,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
+from bnncli import __version__
 from bnncli.data.files import replacing
+from bnncli.data.store import cache_dir
 from bnncli.errors import BnnError, UsageError
 from bnncli.jsontext import to_json
 from bnncli.training.config import Settings, read_settings
@@ -167,6 +169,8 @@ class Run:
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         """Write the checkpoint; where that fails, the one before is kept."""
+        import torch
+
         try:
             with replacing(self.checkpoint) as part:
                 torch.save({"format": CHECKPOINT_FORMAT, **state}, part)
@@ -177,6 +181,8 @@ class Run:
         """Read the checkpoint (tensors and plain values only, never code)."""
         if not self.checkpoint.exists():
             raise BnnError(f"{self.checkpoint}: no checkpoint; start the run again with --force")
+        import torch
+
         try:
             state: dict[str, Any] = torch.load(
                 self.checkpoint, weights_only=True, map_location="cpu"
@@ -195,6 +201,8 @@ class Run:
 
     def save_weights(self, weights: dict[str, Tensor], metadata: dict[str, str]) -> None:
         """Write the best weights as safetensors."""
+        from safetensors.torch import save_file
+
         path = self.path / "model.safetensors"
         try:
             with replacing(path) as part:
@@ -210,6 +218,8 @@ class Run:
                 f"{path}: not there, the run is unfinished; "
                 f"finish it with: bnn train --resume {shlex.quote(str(self.path))}"
             )
+        from safetensors.torch import load_file
+
         try:
             weights: dict[str, Tensor] = load_file(path)
         except (SafetensorError, OSError) as error:
@@ -237,6 +247,26 @@ def run_of(root: Path, settings: Settings) -> Run:
     """Give the run that resolved settings have in a folder, whether it is there yet or not."""
     data = re.sub(r"[:/,=]", "-", settings.data.name)
     return Run(root / f"{settings.model.arch}-{data}-{settings_hash(settings)}")
+
+
+def _memo(settings: Settings) -> Path:
+    values = {"bnn": __version__, **settings.to_dict()}
+    key = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return cache_dir() / "recipes" / f"{key}.txt"
+
+
+def remembered_run(settings: Settings) -> str | None:
+    """Give the name of the run that settings led to before, filled in by the same version."""
+    try:
+        return _memo(settings).read_text(encoding="utf-8").strip() or None
+    except OSError:
+        return None
+
+
+def remember_run(settings: Settings, run: Run) -> None:
+    """Note which run settings led to, where the cache can be written; else that is found anew."""
+    with contextlib.suppress(OSError), replacing(_memo(settings)) as part:
+        part.write_text(run.name + "\n", encoding="utf-8")
 
 
 def new_run(root: Path, settings: Settings, *, force: bool) -> Run:

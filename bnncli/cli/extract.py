@@ -1,0 +1,313 @@
+"""``bnn extract``: a network as the smallest circuit found, proven equal, in any format."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bnncli.cli.console import print_json, print_note, stderr, table
+from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, Quiet, RunsDir
+from bnncli.errors import BnnError, UsageError
+
+if TYPE_CHECKING:
+    from bnncli.extract.job import Part, Result
+    from bnncli.training.runs import Run
+
+CIRCUIT, PROOF, OUTPUT = "Circuit", "Proof", "Output"
+
+EPILOG = """Examples
+
+[cyan]bnn extract gol > gate.c[/]                  # train the rule first where there is no run
+
+[cyan]bnn extract gol --rule B36/S23 -o high.v --format verilog[/]
+
+[cyan]bnn extract digits.bnn --pure -o digits.blif --format blif[/]
+
+[cyan]bnn extract --check gate.blif digits.bnn[/]  # are two circuits equal?"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command under both of its names."""
+    app.command("extract", epilog=EPILOG)(extract)
+    app.command("extract-circuit", epilog=EPILOG, hidden=True)(extract)
+
+
+def extract(
+    target: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|RUN|FILE",
+            help="A recipe such as gol (trained first where there is no run), a run, a packed "
+            "model or a netlist. Default: the latest run.",
+        ),
+    ] = None,
+    format_name: Annotated[
+        str,
+        typer.Option(
+            "--format", "-f", help="c or another of bnn list formats.", rich_help_panel=OUTPUT
+        ),
+    ] = "c",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="File to write. Default: stdout.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ] = None,
+    rule: Annotated[
+        str | None,
+        typer.Option(
+            "--rule",
+            help="Learn another rule than the recipe's, such as B36/S23 or W110.",
+            rich_help_panel=CIRCUIT,
+            show_default=False,
+        ),
+    ] = None,
+    level: Annotated[
+        int,
+        typer.Option(
+            "-O",
+            min=0,
+            max=3,
+            help="0 as declared, 1 clean, 2 merge equal signals, 3 search.",
+            rich_help_panel=CIRCUIT,
+        ),
+    ] = 3,
+    budget: Annotated[
+        float,
+        typer.Option(
+            "--budget",
+            metavar="SECONDS",
+            min=0.0,
+            help="Time for the search of -O3.",
+            rich_help_panel=CIRCUIT,
+        ),
+    ] = 20.0,
+    shared: Annotated[
+        bool,
+        typer.Option(
+            "--shared",
+            help="Of an automaton, minimize what is computed once for neighbouring cells.",
+            rich_help_panel=CIRCUIT,
+        ),
+    ] = False,
+    pure: Annotated[
+        bool,
+        typer.Option(
+            "--pure",
+            help="Class sums as adders and the class's index as outputs: gates alone.",
+            rich_help_panel=CIRCUIT,
+        ),
+    ] = False,
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            "--layer",
+            metavar="N",
+            help="Only the N-th layer, a circuit of what it reads.",
+            rich_help_panel=CIRCUIT,
+            show_default=False,
+        ),
+    ] = None,
+    neuron: Annotated[
+        int | None,
+        typer.Option(
+            "--neuron",
+            metavar="K",
+            min=0,
+            help="Only neuron K of that layer, counted from 0.",
+            rich_help_panel=CIRCUIT,
+            show_default=False,
+        ),
+    ] = None,
+    inexact_on: Annotated[
+        str | None,
+        typer.Option(
+            "--inexact-on",
+            metavar="DATA",
+            help="Also merge signals equal on these training images: smaller, not equal.",
+            rich_help_panel=CIRCUIT,
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", min=0, help="Seed of the search.", rich_help_panel=CIRCUIT)
+    ] = 0,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", "-j", min=0, help="Processes; 0: one a core.", rich_help_panel=CIRCUIT
+        ),
+    ] = 0,
+    check: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--check",
+            metavar="A B",
+            help="Compare two circuits instead: runs, packed models or netlists.",
+            rich_help_panel=PROOF,
+            show_default=False,
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    offline: Offline = False,
+    runs_dir: RunsDir = RUNS,
+    force: Force = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Extract a network's circuit, make it small, prove it equal and write it out."""
+    from bnncli.cli.progress import search_view
+    from bnncli.codegen import find_emitter
+    from bnncli.extract.files import check_output, emitted, write
+    from bnncli.extract.job import Part, run
+    from bnncli.extract.work import Wish
+    from bnncli.training.signals import stop_on_signals
+
+    part = Part(pure, layer, neuron)
+    if check is not None:
+        if target is not None or output is not None:
+            raise UsageError("--check A B compares and writes nothing; give it alone")
+        _check(check, part, runs_dir, seed=seed, as_json=as_json, quiet=quiet)
+        return
+    find_emitter(format_name)
+    if as_json and output is None:
+        raise UsageError("--json: stdout carries the circuit; give it a file with -o FILE")
+    if output is not None:
+        check_output(output, force=force)
+    path, name = _source(target, rule, runs_dir, quiet=quiet)
+    wish = Wish(level, budget, seed, jobs, shared)
+    with stop_on_signals() as stop, search_view(stderr(), wish, quiet=quiet) as view:
+        result = run(
+            path,
+            wish,
+            part,
+            name=name,
+            inexact_on=inexact_on,
+            data_dir=data_dir,
+            download=not offline,
+            on_design=view.begin,
+            on_progress=view.update,
+            should_stop=stop,
+        )
+    content = emitted(result.extraction.design, format_name)
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+    else:
+        write(content, output)
+    if not quiet:
+        _print_passes(result)
+        _print_summary(result, output)
+    if as_json:
+        print_json(_to_dict(result, format_name, output))
+    if result.extraction.stopped:
+        print_note("stopped: this is the best so far; it is not kept in the cache")
+        raise typer.Exit(130)
+
+
+def _source(
+    target: str | None, rule: str | None, runs_dir: Path, *, quiet: bool
+) -> tuple[Path, str | None]:
+    """Give the file to read and the name of what it holds; train a recipe where there is no run."""
+    from bnncli.recipes import recipe_names, settings_from
+    from bnncli.training.runs import find_run
+
+    if target is not None and Path(target).is_file():
+        if rule is not None:
+            raise UsageError(f"--rule {rule}: {target} is a file; give a recipe such as gol")
+        return Path(target), None
+    if target is None and rule is not None:
+        target = "gol"
+    if target in recipe_names():
+        from bnncli.cli.training import Manner, trained
+
+        settings = settings_from(target)
+        if rule is not None:
+            settings = settings.updated({"data": {"name": f"rule:{rule}"}})
+        run = trained(settings, target, Manner.plain(runs_dir, quiet=quiet))
+        return _finished(run), target if rule is None else f"{target}_{rule}"
+    if rule is not None:
+        raise UsageError(f"--rule {rule}: {target} is no recipe; give one such as gol")
+    run = find_run(target, runs_dir)
+    return _finished(run), run.name
+
+
+def _finished(run: Run) -> Path:
+    if not run.packed.exists():
+        why = run.result().get("packed_error") if run.finished else None
+        finish = f"finish it with: bnn train --resume {shlex.quote(str(run.path))}"
+        raise BnnError(f"{run.path}: holds no packed model; {why or finish}")
+    return run.packed
+
+
+def _check(
+    names: tuple[str, str], part: Part, runs_dir: Path, *, seed: int, as_json: bool, quiet: bool
+) -> None:
+    from bnncli.extract.files import open_design
+    from bnncli.extract.job import check
+    from bnncli.extract.work import plain_verdict
+
+    a, b = (
+        open_design(path, name=name, pure=part.pure, layer=part.layer, neuron=part.neuron)
+        for path, name in (_source(given, None, runs_dir, quiet=quiet) for given in names)
+    )
+    verdict = check(a, b, seed=seed)
+    if as_json:
+        print_json({"a": names[0], "b": names[1], **plain_verdict(verdict)})
+    else:
+        sys.stdout.write(f"{names[0]} and {names[1]}: {verdict.sentence()}\n")
+    if not verdict.equal:
+        raise typer.Exit(1)
+
+
+def _print_passes(result: Result) -> None:
+    found = result.extraction
+    if found.cached:
+        print_note("optimized before, taken from the cache")
+    rows = [
+        (
+            step.name,
+            f"{step.before:,}",
+            f"{step.after:,}",
+            f"{step.seconds:.2f} s" if not step.skipped else "–",
+            step.skipped,
+        )
+        for step in found.steps
+    ]
+    if rows:
+        stderr().print(table(("pass", "gates before", "after", "time", ""), rows))
+
+
+def _print_summary(result: Result, output: Path | None) -> None:
+    found = result.extraction
+    lines = {
+        "circuit": f"{found.design.name}: {found.design.circuit.n_inputs:,} inputs, "
+        f"{found.design.circuit.n_outputs:,} outputs, depth {found.design.circuit.depth}",
+        "gates": f"{found.declared:,} declared, {found.live:,} live, {found.minimized:,} minimized",
+        "proof": f"minimized and declared circuit are {found.verdict.sentence()}",
+    }
+    if result.agreement is not None:
+        lines["check"] = result.agreement.sentence()
+    if output is not None:
+        lines["wrote"] = str(output)
+    for name, value in lines.items():
+        print_note(f"{name:<8} {value}")
+
+
+def _to_dict(result: Result, format_name: str, output: Path | None) -> dict[str, Any]:
+    return {
+        "file": None if output is None else str(output),
+        "format": format_name,
+        **result.extraction.to_dict(),
+        "agreement": None if result.agreement is None else asdict(result.agreement),
+    }

@@ -1,0 +1,64 @@
+"""Designs from files, and files of designs: packed models and netlists in, any format out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bnncli.circuit import Design, from_text
+from bnncli.codegen import find_emitter
+from bnncli.data.files import replacing
+from bnncli.errors import BnnError, UsageError
+from bnncli.extract.model import design_of, identifier
+from bnncli.packed import load_packed
+from bnncli.packed.file import MAGIC
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def is_packed(path: Path) -> bool:
+    """Tell whether a file is a packed model, or should be one by its name."""
+    if path.suffix == ".bnn":
+        return True
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
+
+
+def open_design(
+    path: Path,
+    *,
+    name: str | None = None,
+    pure: bool = False,
+    layer: int | None = None,
+    neuron: int | None = None,
+) -> Design:
+    """Read a packed model, or a netlist in a format that can be read, as a design."""
+    if is_packed(path):
+        packed = load_packed(path)
+        return design_of(packed, name=name or path.stem, pure=pure, layer=layer, neuron=neuron)
+    for flag, given in (("--pure", pure), ("--layer", layer), ("--neuron", neuron)):
+        if given not in {None, False}:
+            raise UsageError(f"{flag}: {path} is a netlist; give a run or a packed model instead")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise BnnError(f"{path}: neither a packed model nor a circuit as text") from error
+    return Design(identifier(path.stem), from_text(text, str(path)))
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse to replace a file without ``force``, before any work is done."""
+    if path.exists() and not force:
+        raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
+
+
+def write(content: bytes, path: Path) -> None:
+    """Write a file; it appears whole or not at all."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def emitted(design: Design, format_name: str) -> bytes:
+    """Give a design in a format, as the bytes of its file."""
+    content = find_emitter(format_name).emit(design)
+    return content if isinstance(content, bytes) else content.encode()

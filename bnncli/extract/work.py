@@ -1,0 +1,251 @@
+"""Optimize a design, prove it equal, keep the result: what ``bnn extract`` does with a circuit."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from bnncli import __version__
+from bnncli.circuit import Builder, Circuit, ClassSums, Design, from_text, to_text
+from bnncli.data.files import replacing
+from bnncli.data.store import cache_dir
+from bnncli.errors import BnnError, UsageError
+from bnncli.extract.scores import as_sums, folded
+from bnncli.jsontext import to_json
+from bnncli.minimize.levels import optimize
+from bnncli.minimize.passes import PassRecord
+from bnncli.prove import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bnncli.minimize.search import Progress
+
+CACHE_FORMAT = 1
+BUDGET = 20.0
+"""Seconds of search, of which the proof and everything else take none."""
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How much to do: the level of optimization, seconds of search, seed and processes.
+
+    With ``shared`` an automaton's search counts what neighbouring cells share once.
+    """
+
+    level: int = 3
+    budget: float = BUDGET
+    seed: int = 0
+    jobs: int = 0
+    shared: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Extraction:
+    """A design made small, and how it became so.
+
+    ``declared`` counts all gates of the design that was given, ``live`` those that some output
+    needs once constants, wires and inverters are followed, ``minimized`` those that are left.
+    """
+
+    design: Design
+    declared: int
+    live: int
+    minimized: int
+    steps: tuple[PassRecord, ...]
+    verdict: Verdict
+    seconds: float
+    stopped: bool = False
+    cached: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give plain values."""
+        return {
+            "name": self.design.name,
+            "inputs": self.design.circuit.n_inputs,
+            "outputs": self.design.circuit.n_outputs,
+            "declared_gates": self.declared,
+            "live_gates": self.live,
+            "minimized_gates": self.minimized,
+            "depth": self.design.circuit.depth,
+            "verdict": plain_verdict(self.verdict),
+            "passes": [asdict(step) for step in self.steps],
+            "seconds": self.seconds,
+            "stopped": self.stopped,
+            "cached": self.cached,
+        }
+
+
+def plain_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Give a verdict as plain values, with its sentence."""
+    return {**asdict(verdict), "proved": verdict.proved, "sentence": verdict.sentence()}
+
+
+def live_gates(circuit: Circuit) -> int:
+    """Count the gates that an output needs and that combine two signals; equal ones stay apart."""
+    build = Builder(circuit.n_inputs, share=False)
+    literals = build.add(circuit, build.inputs())
+    live = build.live([literals[i] for i in circuit.outputs.tolist()])
+    return sum(live[circuit.first_gate :])
+
+
+def fold_outputs(design: Design) -> Design:
+    """Fold complements, constants and repetitions among the outputs into weights and bias."""
+    if design.sums is None:
+        return design
+    circuit = design.circuit
+    build = Builder(circuit.n_inputs)
+    literals = build.add(circuit, build.inputs())
+    ends, sums = folded([literals[i] for i in circuit.outputs.tolist()], design.sums)
+    return dataclasses.replace(design, circuit=build.build(ends, circuit.input_names), sums=sums)
+
+
+def minimize_design(
+    design: Design,
+    wish: Wish,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Extraction:
+    """Optimize a design's circuit and prove the result equal; the scores stay the same."""
+    began = time.perf_counter()
+    if wish.shared and not design.channels:
+        raise UsageError(
+            f"--shared: {design.name} is no cellular automaton, whose cells could share"
+        )
+    circuit = design.circuit
+    before = fold_outputs(design) if wish.level else design
+    made = optimize(
+        before.circuit,
+        level=wish.level,
+        budget=wish.budget,
+        seed=wish.seed,
+        jobs=wish.jobs,
+        shared=wish.shared,
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    live = live_gates(circuit)
+    found = Extraction(
+        before.with_circuit(made.circuit),
+        circuit.n_gates,
+        live,
+        made.circuit.size,
+        made.steps,
+        made.verdict,
+        time.perf_counter() - began,
+        stopped=should_stop is not None and should_stop(),
+    )
+    return dataclasses.replace(found, design=noted(found))
+
+
+def noted(found: Extraction) -> Design:
+    """Write the counts and the proof into the head of what is emitted."""
+    counts = (
+        f"{found.declared:,} declared gates, {found.live:,} live, {found.minimized:,} minimized"
+    )
+    design = found.design
+    return design.with_circuit(design.circuit, counts, found.verdict.sentence())
+
+
+def key_of(design: Design, wish: Wish) -> str:
+    """Give the name of a design's result in the cache: a hash of all that decides it."""
+    digest = hashlib.sha256()
+    about = [CACHE_FORMAT, __version__, design.name, design.channels, design.notes]
+    digest.update(json.dumps([*about, *asdict(wish).values()]).encode())
+    digest.update(to_text(design.circuit).encode())
+    for part in (design.sums, design.pixels):
+        values = {} if part is None else vars(part)
+        for name, value in values.items():
+            given = value if isinstance(value, int) or value is None else value.tobytes()
+            digest.update(f"{name}={given!r};".encode())
+    return digest.hexdigest()
+
+
+def _path(design: Design, wish: Wish) -> Path:
+    return cache_dir() / "circuits" / f"{key_of(design, wish)}.json"
+
+
+def recall(design: Design, wish: Wish) -> Extraction | None:
+    """Give the kept result for a design; None where there is none, or a damaged one."""
+    path = _path(design, wish)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    try:
+        return _restored(json.loads(text), design)
+    except (ValueError, KeyError, TypeError, BnnError) as error:
+        sys.stderr.write(f"warning: {path} is damaged ({error}); optimizing again\n")
+        return None
+
+
+def _restored(values: dict[str, Any], design: Design) -> Extraction:
+    sums = None
+    if design.sums is not None:
+        sums = as_sums(*(values["sums"][name] for name in ("group", "weight", "bias")))
+    circuit = from_text(values["circuit"])
+    found = dict(values["verdict"])
+    if found["counterexample"] is not None:
+        found["counterexample"] = tuple(found["counterexample"])
+    made = Extraction(
+        dataclasses.replace(design, circuit=circuit, sums=sums),
+        values["declared"],
+        values["live"],
+        circuit.size,
+        tuple(PassRecord(**step) for step in values["steps"]),
+        Verdict(**found),
+        values["seconds"],
+        cached=True,
+    )
+    return dataclasses.replace(made, design=noted(made))
+
+
+def keep(found: Extraction, design: Design, wish: Wish) -> None:
+    """Keep a result for the next time; warn in one line where the cache cannot be written."""
+    sums = found.design.sums
+    values = {
+        "circuit": to_text(found.design.circuit),
+        "sums": None if sums is None else _plain(sums),
+        "declared": found.declared,
+        "live": found.live,
+        "steps": [asdict(step) for step in found.steps],
+        "verdict": asdict(found.verdict),
+        "seconds": found.seconds,
+    }
+    path = _path(design, wish)
+    try:
+        with replacing(path) as part:
+            part.write_text(to_json(values), encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write(
+            f"warning: {path.parent} cannot be written ({error.strerror or error}); the circuit is "
+            "optimized again each time; set BNN_CACHE_DIR to a writable folder\n"
+        )
+
+
+def _plain(sums: ClassSums) -> dict[str, list[int]]:
+    return {name: getattr(sums, name).tolist() for name in ("group", "weight", "bias")}
+
+
+def extract(
+    design: Design,
+    wish: Wish,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Extraction:
+    """Give the kept result for a design, or make and keep it; a stopped one is not kept."""
+    known = recall(design, wish)
+    if known is not None:
+        return known
+    found = minimize_design(design, wish, on_progress=on_progress, should_stop=should_stop)
+    if not found.stopped:
+        keep(found, design, wish)
+    return found

@@ -1,0 +1,162 @@
+"""``bnn extract``: what goes to stdout and to stderr, what is refused, what is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from bnncli.circuit import from_text, truth_tables
+from bnncli.data import rule_table
+from bnncli.packed import save_packed
+from tests.automata import rule_model
+from tests.command_line import Cli
+
+QUICK = ("--budget", "0.2", "--jobs", "1")
+
+
+@pytest.fixture
+def cli(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNN_CACHE_DIR", str(tmp_path / "cache"))
+    return Cli(tmp_path / "runs")
+
+
+@pytest.fixture
+def model(tmp_path):
+    path = tmp_path / "life.bnn"
+    save_packed(rule_model("B3/S23"), path)
+    return path
+
+
+def test_a_recipe_is_trained_minimized_and_kept(cli, tmp_path):
+    result = cli("extract", "gol", "--format", "text", *QUICK)
+    circuit = from_text(result.stdout)
+    np.testing.assert_array_equal(truth_tables(circuit)[0], rule_table("B3/S23"))
+    for line in (
+        "no finished run of gol",
+        "minimizing gol: 1,151 declared gates, -O3, up to 0.2 s of search",
+        "1,151 declared",
+        "minimized and declared circuit are equal on all 512 inputs (exhaustive)",
+        "answers as the packed model on all 512 test images of rule:B3/S23",
+    ):
+        assert line in result.stderr
+    again = cli("extract", "gol", "--format", "text", *QUICK)
+    assert again.stdout == result.stdout
+    assert "training" not in again.stderr
+    assert "taken from the cache" in again.stderr
+
+
+def test_a_known_run_is_extracted_without_torch(cli, tmp_path):
+    cli("extract", "gol", "-O1", "-q")
+    code = (
+        "import sys; sys.argv = ['bnn', 'extract', 'gol', '-O1', '-q']\n"
+        "from bnncli.cli.main import app\n"
+        "try: app()\n"
+        "except SystemExit as end: assert end.code == 0, end.code\n"
+        "assert 'torch' not in sys.modules"
+    )
+    env = {"BNN_RUNS_DIR": str(cli.runs), "BNN_CACHE_DIR": str(tmp_path / "cache")}
+    import os
+
+    found = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, check=False
+    )
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith(b"/* gol")
+
+
+def test_other_rules_and_the_long_name(cli):
+    result = cli("extract-circuit", "gol", "--rule", "w110", "--format", "text", "-O2", "-q")
+    assert result.stderr == ""
+    table = truth_tables(from_text(result.stdout))[0]
+    np.testing.assert_array_equal(table, rule_table("W110")[np.arange(512) >> 3 & 7])
+
+
+def test_a_file_is_extracted_to_a_file(cli, model, tmp_path):
+    out = tmp_path / "life.txt"
+    found = cli.json("extract", str(model), "-o", str(out), "--format", "text", *QUICK)
+    circuit = from_text(out.read_text())
+    assert found["file"] == str(out)
+    assert found["minimized_gates"] == circuit.size < found["declared_gates"]
+    assert found["verdict"]["kind"] == "exhaustive"
+    assert found["verdict"]["proved"]
+    assert found["passes"][0]["name"] == "rebuild"
+    assert found["agreement"] == {"data": "rule:B3/S23", "n_images": 512, "n_equal": 512}
+    refused = cli("extract", str(model), "-o", str(out), code=1)
+    assert "exists already; give --force" in refused.stderr
+    cli("extract", str(model), "-o", str(out), "-O0", "--format", "text", "--force", "-q")
+    assert from_text(out.read_text()).n_gates == found["declared_gates"]
+    netlist = cli("extract", str(out), "--format", "text", "-O2", "-q").stdout
+    assert from_text(netlist).size <= circuit.size + found["declared_gates"]
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_the_program_steps_as_the_rule(cli, model, tmp_path):
+    source = tmp_path / "gate.c"
+    source.write_text(cli("extract", str(model), "-O2", "-q").stdout)
+    program = tmp_path / "gate"
+    options = ["-O1", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run(["gcc", str(source), *options, "-o", str(program)], check=True)
+    subprocess.run([str(program), "--check", "--steps", "3"], check=True, capture_output=True)
+
+
+def test_two_circuits_are_compared(cli, model, tmp_path):
+    text = tmp_path / "life.txt"
+    cli("extract", str(model), "-O2", "--format", "text", "-o", str(text), "-q")
+    same = cli("extract", "--check", str(model), str(text))
+    assert same.stdout == f"{model} and {text}: equal on all 512 inputs (exhaustive)\n"
+    other = tmp_path / "other.bnn"
+    save_packed(rule_model("B36/S23"), other)
+    different = cli("extract", "--check", str(text), str(other), code=1)
+    assert "differ: output 0" in different.stdout
+    found = json.loads(cli("extract", "--check", str(text), str(other), "--json", code=1).stdout)
+    case = sum(bit << i for i, bit in enumerate(found["counterexample"]))
+    assert rule_table("B3/S23")[case] != rule_table("B36/S23")[case]
+
+
+@pytest.mark.parametrize(
+    ("options", "says", "code"),
+    [
+        (("--format", "verilg"), "unknown format 'verilg'; did you mean 'verilog'?", 2),
+        (("--json",), "give it a file with -o FILE", 2),
+        (("--rule", "W30"), "is a file; give a recipe such as gol", 2),
+        (("--neuron", "1"), "--neuron 1: give its layer too", 2),
+        (("--layer", "99"), "--layer 99: life has layers 1 to", 2),
+        (("--inexact-on", "digits"), "are bits, not pixels of images", 2),
+        (("--check", "a", "b"), "give it alone", 2),
+    ],
+)
+def test_what_is_refused_is_one_line(cli, model, options, says, code):
+    result = cli("extract", str(model), *options, code=code)
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("bnn-circuit 1\ninputs 2\n4 = 8(2, 5)\noutputs 4\n", "signal 5, expected 0 to 3"),
+        ("bnn-circuit 1\ninputs 2\n4 = 8(2)\noutputs 4\n", "line 3: '4 = 8(2)' given"),
+        ("\0\1", "expected a first line 'bnn-circuit 1'"),
+    ],
+)
+def test_malformed_netlists_are_one_line(cli, tmp_path, text, says):
+    path = tmp_path / "wrong.txt"
+    path.write_text(text)
+    result = cli("extract", str(path), code=1)
+    assert says in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+
+
+def test_a_damaged_model_and_an_unknown_run_are_one_line(cli, tmp_path):
+    path = tmp_path / "broken.bnn"
+    path.write_bytes(b"BNNPACK\0and no more")
+    assert "broken.bnn" in cli("extract", str(path), code=1).stderr
+    assert "no run 'nothing'" in cli("extract", "nothing", code=2).stderr
+    assert "no runs in" in cli("extract", code=2).stderr
