@@ -199,7 +199,7 @@ def test_a_gate_that_no_output_can_tell_is_replaced():
 
 
 @pytest.mark.skipif(find_abc() is None, reason="abc is not installed")
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if not name.startswith("&")])
 def test_every_script_of_abc_comes_back(script):
     nothing = Circuit.of_gates(0, [], [1, 0])
     wires = Circuit.of_gates(2, [(0x5, 2, 2)], [3, 1, 4, 2, 3, 0])
@@ -213,6 +213,7 @@ def test_abc_that_is_missing_or_fails(monkeypatch, tmp_path):
     program = tmp_path / "abc"
     program.write_text("#!/bin/sh\necho no such command; exit 1\n")
     program.chmod(0o755)
+    monkeypatch.setattr("bnncli.minimize.abc.importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(BnnError, match="abc: map failed: no such command"):
         run_abc(FULL_ADDER, "map")

@@ -73,6 +73,13 @@ _ALL = (
         threads=1,
         seconds=300.0,
     ),
+    Suite(
+        name="circuits",
+        summary="Make large and small circuits smaller, beside abc: gates left and seconds.",
+        module="bnncli.bench.circuits",
+        threads=1,
+        seconds=900.0,
+    ),
 )
 SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 

@@ -8,6 +8,8 @@ See ``book/decisions/passes.md``.
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shutil
 import subprocess
 import tempfile
@@ -39,21 +41,36 @@ SCRIPTS = {
     "dc2": "strash; dc2; dc2; if -K 2 -a",
     "compress2rs": f"strash; {_COMPRESS2RS}; if -K 2 -a",
     "compress2rs, dch, mfs2": f"strash; {_COMPRESS2RS}; dch; if -K 2 -a; mfs2 -a",
+    "&deepsyn": "strash; &get -n; &deepsyn -T {search}; &put; if -K 2 -a",
+    "&rrr": "strash; dch; &get -n; &rrr -X 2 -Y 2 -T {search}; &put; if -K 2 -a",
 }
-"""What abc is told, by name; every script ends in tables of two inputs."""
+"""What abc is told, by name; every script ends in tables of two inputs.
+
+The last two search for some seconds, for small circuits; not every abc has them.
+"""
 
 ABC_SCRIPT = "mfs2"
 ABC_SECONDS = 600.0
 
 
 def find_abc() -> str | None:
-    """Give the path of the program, None where there is none."""
+    """Give the path of the program, None where there is none.
+
+    The package pyosys brings a recent one; else it is looked for on the PATH.
+    """
+    package = importlib.util.find_spec("pyosys")
+    if package is not None and package.origin is not None:
+        bundled = Path(package.origin).with_name("yosys-abc")
+        if os.access(bundled, os.X_OK):
+            return str(bundled)
     return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
 def abc_needs(circuit: Circuit) -> str:
     """Say what is missing to run abc; empty if nothing is."""
-    return "" if find_abc() else f"needs one of {', '.join(PROGRAMS)} on the PATH"
+    if find_abc():
+        return ""
+    return f"needs one of {', '.join(PROGRAMS)} on the PATH, or the package pyosys"
 
 
 def _table_lines(op: int, names: tuple[str, str, str]) -> Iterator[str]:
@@ -131,8 +148,17 @@ def _circuit(text: str, like: Circuit) -> Circuit:
     return build.build(outputs, like.input_names, like.output_names)
 
 
-def run_abc(circuit: Circuit, script: str = ABC_SCRIPT, seconds: float = ABC_SECONDS) -> Circuit:
-    """Let abc work on a circuit by one of :data:`SCRIPTS`; the result may be larger."""
+def run_abc(
+    circuit: Circuit,
+    script: str = ABC_SCRIPT,
+    *,
+    search_seconds: int = 10,
+    seconds: float = ABC_SECONDS,
+) -> Circuit:
+    """Let abc work on a circuit by one of :data:`SCRIPTS`; the result may be larger.
+
+    After ``seconds`` it is stopped, which is an error.
+    """
     program = find_abc()
     if program is None:
         raise BnnError(f"abc {abc_needs(circuit)}")
@@ -141,7 +167,8 @@ def run_abc(circuit: Circuit, script: str = ABC_SCRIPT, seconds: float = ABC_SEC
     with tempfile.TemporaryDirectory() as folder:
         given, made = Path(folder, "given.blif"), Path(folder, "made.blif")
         given.write_text(_blif(rebuild(circuit)))
-        commands = f"read_blif given.blif; {SCRIPTS[script]}; write_blif made.blif"
+        told = SCRIPTS[script].format(search=search_seconds)
+        commands = f"read_blif given.blif; {told}; write_blif made.blif"
         try:
             done = subprocess.run(
                 [program, "-q", commands],
@@ -154,6 +181,6 @@ def run_abc(circuit: Circuit, script: str = ABC_SCRIPT, seconds: float = ABC_SEC
         except subprocess.TimeoutExpired:
             raise BnnError(f"abc: not done with {script} after {seconds:g} s") from None
         if done.returncode or not made.exists():
-            last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+            last = (done.stdout + done.stderr).strip().splitlines()[-1:] or ["no message"]
             raise BnnError(f"abc: {script} failed: {last[0]}")
         return _circuit(made.read_text(), circuit)

@@ -1,0 +1,15 @@
+"""Suite ``circuits``: how small circuits become, beside other programs on the same circuits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bnncli.bench import large_circuits, life_circuits
+
+if TYPE_CHECKING:
+    from bnncli.bench.harness import Case, Observation
+
+
+def cases() -> list[Case | Observation]:
+    """List the large networks, then the rules of automata."""
+    return [*large_circuits.cases(), *life_circuits.cases()]

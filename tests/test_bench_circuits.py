@@ -1,0 +1,91 @@
+"""The suite of circuits: what it compares, and that its sizes are counted alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bnncli.bench.large_circuits import (
+    _take_random,
+    _torchlogix_dict,
+    abc_facts,
+    layered,
+    torchlogix_size,
+)
+from bnncli.bench.life_circuits import _take, decision_circuit
+from bnncli.bench.suites import SUITES
+from bnncli.circuit import truth_tables
+from bnncli.data.rules import rule_table
+from bnncli.minimize.abc import find_abc
+
+GATES = {
+    "CONST_FALSE": lambda a, b: 0,
+    "CONST_TRUE": lambda a, b: 1,
+    "WIRE": lambda a, b: a,
+    "NOT": lambda a, b: 1 - a,
+    "AND": lambda a, b: a & b,
+    "OR": lambda a, b: a | b,
+    "XOR": lambda a, b: a ^ b,
+    "NAND": lambda a, b: 1 - (a & b),
+    "NOR": lambda a, b: 1 - (a | b),
+    "XNOR": lambda a, b: 1 - (a ^ b),
+    "AND_NOT_B": lambda a, b: a & (1 - b),
+    "AND_NOT_A": lambda a, b: (1 - a) & b,
+    "OR_NOT_B": lambda a, b: a | (1 - b),
+    "OR_NOT_A": lambda a, b: (1 - a) | b,
+}
+
+
+def test_the_suite_holds_large_networks_and_twenty_rules():
+    names = [case.name for case in SUITES["circuits"].cases()]
+    assert names[:3] == ["large/random-10,000", "large/random-100,000", "large/digits-logic"]
+    assert sum(name.startswith("life/") for name in names) >= 20
+
+
+def test_layers_read_all_signals_alike():
+    circuit = layered(10, 40, 3, seed=0)
+    readers = np.bincount(np.concatenate([circuit.a, circuit.b]), minlength=circuit.n_signals)
+    assert (readers[2:12] == 8).all()
+    assert (readers[12 : circuit.n_signals - 40] == 2).all()
+    assert circuit.outputs.tolist() == list(range(circuit.n_signals - 40, circuit.n_signals))
+
+
+@pytest.mark.parametrize("rule", ["B3/S23", "W110", "B/S"])
+def test_decisions_compute_the_table(rule):
+    table = rule_table(rule)
+    assert np.array_equal(truth_tables(decision_circuit(table.tobytes()))[0], table)
+
+
+def test_a_peer_is_given_the_same_circuit():
+    circuit = layered(5, 16, 2, seed=1)
+    given = _torchlogix_dict(circuit)
+    tables = truth_tables(circuit)
+    for case in range(32):
+        values = {i: case >> i & 1 for i in range(5)}
+        for gate in given["gates"]:
+            a, b = (values.get(gate[end], 0) for end in ("in0", "in1"))
+            values[gate["gate_id"]] = GATES[gate["op"]](a, b)
+        assert [values[i] for i in given["outputs"]] == tables[:, case].tolist()
+
+
+def test_programs_that_are_not_installed_are_named(monkeypatch):
+    monkeypatch.setattr("bnncli.bench.large_circuits.find_abc", lambda: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    circuit = layered(5, 16, 2, seed=1)
+    assert abc_facts(circuit, ["map"]) == {"abc": "not installed"}
+    assert torchlogix_size(circuit) == "not installed"
+
+
+@pytest.mark.skipif(find_abc() is None, reason="abc is not installed")
+def test_sizes_are_no_larger_than_abc_leaves():
+    facts = _take_random(2000)
+    assert facts["-O2"] <= facts["best of abc"]
+    assert facts["-O2"] < facts["after 1. rebuild"] < facts["live"] < facts["declared"] == 2000
+
+
+def test_a_rule_is_searched_and_proved(monkeypatch):
+    monkeypatch.setattr("bnncli.bench.life_circuits.BUDGET", 0.5)
+    monkeypatch.setattr("bnncli.bench.life_circuits.ABC_SEARCHES", [])
+    facts = _take("B2/S")
+    assert facts["-O3 --budget 0.5"] < facts["start"]
+    assert facts["proof"] == "equal on all 512 inputs (exhaustive)"
