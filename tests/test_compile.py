@@ -77,7 +77,7 @@ def test_without_keep_nothing_stays(folders):
 
 def test_a_refused_source_is_told_in_one_line_and_leaves_nothing(folders):
     with pytest.raises(
-        CompileError, match="purpose: .* failed with exit code 1: .*error: "
+        CompileError, match=r"purpose: .* failed with exit code 1: .*error: "
     ) as told:
         load("int answer(void) { return nothing; }", DECLARED, purpose="purpose")
     assert "nothing" in str(told.value)

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bnncli.bench.harness import Case, Contender, Contest, Work, equal_to
-from bnncli.bench.peer_logic import OPTIONS, PeerNetwork, find_compiler
+from bnncli.bench.peer_logic import OPTIONS, PeerNetwork
 from bnncli.bits import WORD, WORD_BITS, pack_bits, unpack_bits
 from bnncli.circuit.ir import FIRST_INPUT
 from bnncli.errors import BnnError
 from bnncli.gates import N_GATES, TRIVIAL
 from bnncli.native import CBackend, available_isas
+from bnncli.native.compile import find_compiler
 from bnncli.packed import PackedModel
 from bnncli.packed.logic import LogicNetwork
 
@@ -106,11 +107,11 @@ def peer(shape: Shape) -> PeerNetwork | str:
         return "left out: no C compiler found; install gcc or set CC"
     if shape.n_gates >= SLOW_COMPILE:
         print(
-            f"bench logic: compiling {shape.n_gates:,} gates as one function with {compiler} "
-            f"{' '.join(OPTIONS)}; this takes minutes (--filter 6x1000 leaves it out)",
+            f"bench logic: compiling {shape.n_gates:,} gates as one function with "
+            f"{compiler.name} {' '.join(OPTIONS)}; this takes minutes (--filter 6x1000 leaves it out)",
             file=sys.stderr,
         )
-    return PeerNetwork(layered_network(shape), N_PIXELS, compiler)
+    return PeerNetwork(layered_network(shape), N_PIXELS)
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,19 +6,13 @@ counted by ripple adders over bit planes. Public exporters of gate networks emit
 
 from __future__ import annotations
 
-import ctypes
-import os
-import shutil
-import subprocess
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bnncli.bits import WORD_BITS
-from bnncli.errors import BnnError
+from bnncli.native.compile import load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +21,7 @@ if TYPE_CHECKING:
 
     from bnncli.packed.logic import LogicNetwork
 
-OPTIONS = ("-std=c11", "-O1", "-fPIC", "-shared")
+OPTIONS = ("-std=c11", "-O1")
 
 EXPRESSIONS = (
     *("0", "~({a} | {b})", "{a} & ~{b}", "~{b}", "~{a} & {b}", "~{a}", "{a} ^ {b}", "~({a} & {b})"),
@@ -86,10 +80,10 @@ void predict(const uint8_t *images, size_t n, int64_t *classes) {
 """
 
 
-def find_compiler() -> str | None:
-    """Find the system's C compiler: $CC, cc or gcc."""
-    names = [os.environ.get("CC"), "gcc", "cc"]
-    return next((path for name in names if name and (path := shutil.which(name))), None)
+DECLARATIONS = """
+void evaluate(const uint64_t *in, uint64_t *out, size_t n);
+void predict(const uint8_t *images, size_t n, int64_t *classes);
+"""
 
 
 def _lines(network: LogicNetwork, n_pixels: int) -> Iterator[str]:
@@ -125,17 +119,28 @@ def peer_source(network: LogicNetwork, n_pixels: int) -> str:
 class PeerNetwork:
     """A compiled network; the number of samples is a multiple of 64."""
 
-    def __init__(self, network: LogicNetwork, n_pixels: int, compiler: str) -> None:
+    def __init__(self, network: LogicNetwork, n_pixels: int) -> None:
         began = time.perf_counter()
-        self._library = _build(peer_source(network, n_pixels), compiler)
+        # Built each time: how long that takes is among the results.
+        self._library = load(
+            peer_source(network, n_pixels),
+            DECLARATIONS,
+            options=OPTIONS,
+            purpose="compiling the network for comparison",
+            keep=False,
+        )
         self.build_seconds = time.perf_counter() - began
+
+    def _pointer(self, array: NDArray[Any], kind: str) -> Any:
+        return self._library.ffi.from_buffer(f"{kind}[]", array)
 
     def evaluate(self, inputs: NDArray[np.uint64], out: NDArray[np.uint64]) -> NDArray[np.uint64]:
         """Compute the outputs from the inputs' bits, 64 samples a row.
 
         Shape: (rows, n_inputs) -> (rows, n_outputs).
         """
-        self._library.evaluate(_address(inputs), _address(out), ctypes.c_size_t(len(inputs)))
+        words = self._pointer(inputs, "uint64_t"), self._pointer(out, "uint64_t")
+        self._library.lib.evaluate(*words, len(inputs))
         return out
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -144,25 +149,6 @@ class PeerNetwork:
         Shape: (n, n_pixels) -> (n,).
         """
         classes = np.empty(len(images), dtype=np.int64)
-        n = ctypes.c_size_t(len(images) // WORD_BITS)
-        self._library.predict(_address(images), n, _address(classes))
+        given, taken = self._pointer(images, "uint8_t"), self._pointer(classes, "int64_t")
+        self._library.lib.predict(given, len(images) // WORD_BITS, taken)
         return classes
-
-
-def _address(array: NDArray[Any]) -> ctypes.c_void_p:
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _build(source: str, compiler: str) -> ctypes.CDLL:
-    """Compile and load; nothing of it stays on disk."""
-    with tempfile.TemporaryDirectory() as folder:
-        file, library = Path(folder) / "network.c", Path(folder) / "network.so"
-        file.write_text(source)
-        command = [compiler, *OPTIONS, str(file), "-o", str(library)]
-        result = subprocess.run(command, capture_output=True, text=True, check=False)
-        if result.returncode:
-            raise BnnError(
-                f"{compiler} cannot compile the network for comparison: "
-                f"{' '.join(result.stderr.split())[:200]}; set CC to a working C compiler"
-            )
-        return ctypes.CDLL(str(library))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -96,53 +97,58 @@ def _small(circuit: Circuit, name: str, inputs: list[str]) -> Iterator[str]:
     yield f"#define design_run(IN, OUT, SLOTS) ((void)(SLOTS), {name}(IN, OUT))"
 
 
-def _part_lines(
-    circuit: Circuit, gates: tuple[int, ...], names: list[str], slot: dict[int, int]
-) -> Iterator[str]:
-    """Write one part; ``names`` say where signals lie and are changed only for its own gates."""
-    first = circuit.first_gate
-    reads = [(int(circuit.a[s - first]), int(circuit.b[s - first])) for s in gates]
-    times: dict[int, int] = {}
-    for pair in reads:
-        for signal in set(pair):
-            times[signal] = times.get(signal, 0) + 1
-    local: dict[int, str] = {}
-    for signal, pair in zip(gates, reads, strict=True):
-        for x in pair:
-            if x not in local and x > 1 and times[x] > 1:
-                local[x] = f"v{x}"
-                yield f"    const bnn_word v{x} = {names[x]};"
-        a, b = (local.get(x, names[x]) for x in pair)
-        yield f"    const bnn_word v{signal} = {C_STYLE.value(int(circuit.op[signal - first]), a, b)};"
-        local[signal] = f"v{signal}"
-        if names[signal].startswith("out") or signal in slot:
-            yield f"    {names[signal]} = v{signal};"
+class _Parts:
+    """The functions of a large circuit; ``place`` says where each signal lies between them."""
+
+    def __init__(self, circuit: Circuit) -> None:
+        self.cut = plan(circuit, PART)
+        first = self.first = circuit.first_gate
+        self._op, self._a, self._b = circuit.op.tolist(), circuit.a.tolist(), circuit.b.tolist()
+        self.place = ["BNN_FALSE", "BNN_TRUE", *(f"in[{i}]" for i in range(circuit.n_inputs))]
+        slot = self.cut.slot
+        self.place += [
+            f"s[{slot[s]}]" if s in slot else "" for s in range(first, circuit.n_signals)
+        ]
+        self.copies = []
+        written = set()
+        for j, signal in enumerate(circuit.outputs.tolist()):
+            if signal < first or signal in written:
+                self.copies.append(f"    out[{j}] = {self.place[signal]};")
+            else:
+                self.place[signal] = f"out[{j}]"
+                written.add(signal)
+
+    def body(self, gates: tuple[int, ...]) -> Iterator[str]:
+        """Write the statements of one part."""
+        first, place = self.first, self.place
+        operands = [(self._a[s - first], self._b[s - first]) for s in gates]
+        times = Counter(x for pair in operands for x in set(pair))
+        local: dict[int, str] = {}
+        for signal, pair in zip(gates, operands, strict=True):
+            for x in pair:
+                if x > 1 and times[x] > 1 and x not in local:
+                    local[x] = f"v{x}"
+                    yield f"    const bnn_word v{x} = {place[x]};"
+            a, b = (local.get(x, place[x]) for x in pair)
+            yield f"    const bnn_word v{signal} = {C_STYLE.value(self._op[signal - first], a, b)};"
+            local[signal] = f"v{signal}"
+            if place[signal]:
+                yield f"    {place[signal]} = v{signal};"
 
 
 def _large(circuit: Circuit, name: str) -> Iterator[str]:
     """Write a circuit as functions of bounded size that pass values on in slots."""
-    cut = plan(circuit, PART)
-    names = ["BNN_FALSE", "BNN_TRUE", *(f"in[{i}]" for i in range(circuit.n_inputs))]
-    names += [
-        f"s[{cut.slot[s]}]" if s in cut.slot else "" for s in range(len(names), circuit.n_signals)
-    ]
-    outputs = circuit.outputs.tolist()
-    copies = []
-    for j, signal in enumerate(outputs):
-        if signal < circuit.first_gate or names[signal].startswith("out"):
-            copies.append(f"    out[{j}] = {names[signal]};")
-        else:
-            names[signal] = f"out[{j}]"
+    parts = _Parts(circuit)
     yield "#if defined(__GNUC__)"
     yield "#define BNN_PART static __attribute__((noinline)) void"
     yield "#else"
     yield "#define BNN_PART static void"
     yield "#endif"
-    yield f"#define DESIGN_SLOTS {cut.n_slots} /* words that hold values between parts */"
+    yield f"#define DESIGN_SLOTS {parts.cut.n_slots} /* words that hold values between parts */"
     arguments = "const bnn_word *restrict in, bnn_word *restrict out, bnn_word *restrict s"
-    for i, gates in enumerate(cut.parts):
+    for i, gates in enumerate(parts.cut.parts):
         yield f"\nBNN_PART design_part{i}({arguments}) {{"
-        body = list(_part_lines(circuit, gates, names, cut.slot))
+        body = list(parts.body(gates))
         yield from body
         text = "\n".join(body)
         unused = [label for label in ("in", "out", "s") if f"{label}[" not in text]
@@ -151,8 +157,8 @@ def _large(circuit: Circuit, name: str) -> Iterator[str]:
         yield "}"
     yield "\n/* With memory for DESIGN_SLOTS words given. */"
     yield f"void design_run({arguments.replace('*restrict s', '*restrict slots')}) {{"
-    yield from (f"    design_part{i}(in, out, slots);" for i in range(len(cut.parts)))
-    yield from copies
+    yield from (f"    design_part{i}(in, out, slots);" for i in range(len(parts.cut.parts)))
+    yield from parts.copies
     yield "}"
     yield f"\nvoid {name}(const bnn_word in[], bnn_word out[]) {{"
     yield "    bnn_word slots[DESIGN_SLOTS + 1];"
