@@ -17,9 +17,10 @@ from bnncli.extract.agreement import agreement, answers
 from bnncli.extract.model import identifier
 from bnncli.extract.neurons import advance
 from bnncli.extract.scores import ClassLogits, class_index, class_sums, folded
-from bnncli.extract.work import Wish, extract, fold_outputs, key_of, live_gates, minimize_design
+from bnncli.extract.work import Wish, extract, key_of, live_gates, minimize_design
 from bnncli.freeze import freeze
 from bnncli.layers import Pixels
+from bnncli.minimize import fold_sums
 from bnncli.models import Quantization, build_model
 from bnncli.norms import BatchNorm
 from bnncli.packed import NumpyBackend, PackedModel
@@ -305,7 +306,7 @@ def test_results_are_kept_and_found_again(tmp_path, monkeypatch, capsys):
     images = some_images((1, 3, 3))
     np.testing.assert_array_equal(second.design.scores(images), design.scores(images))
     assert key_of(design, wish) != key_of(design, Wish(level=1))
-    assert key_of(design, wish) != key_of(fold_outputs(design), wish)
+    assert key_of(design, wish) != key_of(fold_sums(design), wish)
     (kept,) = (tmp_path / "circuits").iterdir()
     kept.write_text(kept.read_text()[:100])
     assert not extract(design, wish).cached

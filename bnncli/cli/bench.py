@@ -113,13 +113,20 @@ def _progress() -> Iterator[Callable[[int, int, str], None]]:
         )
 
 
+def _fact(value: float | str) -> str:
+    """Show counts as they are and measures in four digits."""
+    if isinstance(value, str):
+        return value
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+
+
 def _print_report(report: Report) -> None:
     console = stdout()
     titles, rows = report_rows(report)
     if rows:
         console.print(table(titles, rows, left=2))
     facts = [
-        (result.case, name, value if isinstance(value, str) else f"{value:.4g}")
+        (result.case, name, _fact(value))
         for result in report.results
         for name, value in result.facts.items()
     ]

@@ -14,7 +14,7 @@ from bnncli.extract.files import is_packed, open_design
 from bnncli.extract.work import Extraction, Wish, extract
 from bnncli.minimize.merging import merge_equal_on
 from bnncli.packed import load_packed
-from bnncli.prove import Verdict, compare
+from bnncli.prove import Verdict, compare_designs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,4 +104,4 @@ def check(a: Design, b: Design, *, seed: int = 0) -> Verdict:
             f"--check: {one.name} ends in class sums, {other.name} in bits; give both with --pure "
             f"or both without"
         )
-    return compare(a.circuit, b.circuit, seed=seed)
+    return compare_designs(a, b, seed=seed)

@@ -15,10 +15,10 @@ from bnncli.circuit import Builder, Circuit, ClassSums, Design, from_text, to_te
 from bnncli.data.files import replacing
 from bnncli.data.store import cache_dir
 from bnncli.errors import BnnError, UsageError
-from bnncli.extract.scores import as_sums, folded
+from bnncli.extract.scores import as_sums
 from bnncli.jsontext import to_json
-from bnncli.minimize.levels import optimize
-from bnncli.minimize.passes import PassRecord
+from bnncli.minimize.levels import optimize_design
+from bnncli.minimize.passes import Effort, PassRecord, never
 from bnncli.prove import Verdict
 
 if TYPE_CHECKING:
@@ -95,17 +95,6 @@ def live_gates(circuit: Circuit) -> int:
     return sum(live[circuit.first_gate :])
 
 
-def fold_outputs(design: Design) -> Design:
-    """Fold complements, constants and repetitions among the outputs into weights and bias."""
-    if design.sums is None:
-        return design
-    circuit = design.circuit
-    build = Builder(circuit.n_inputs)
-    literals = build.add(circuit, build.inputs())
-    ends, sums = folded([literals[i] for i in circuit.outputs.tolist()], design.sums)
-    return dataclasses.replace(design, circuit=build.build(ends, circuit.input_names), sums=sums)
-
-
 def minimize_design(
     design: Design,
     wish: Wish,
@@ -113,30 +102,28 @@ def minimize_design(
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Extraction:
-    """Optimize a design's circuit and prove the result equal; the scores stay the same."""
+    """Optimize a design and prove the result equal: its outputs, or its scores if it has sums."""
     began = time.perf_counter()
     if wish.shared and not design.channels:
         raise UsageError(
             f"--shared: {design.name} is no cellular automaton, whose cells could share"
         )
     circuit = design.circuit
-    before = fold_outputs(design) if wish.level else design
-    made = optimize(
-        before.circuit,
-        level=wish.level,
-        budget=wish.budget,
+    effort = Effort(
         seed=wish.seed,
         jobs=wish.jobs,
+        budget=wish.budget,
         shared=wish.shared,
+        should_stop=should_stop or never,
         on_progress=on_progress,
-        should_stop=should_stop,
     )
+    made = optimize_design(design, level=wish.level, effort=effort)
     live = live_gates(circuit)
     found = Extraction(
-        before.with_circuit(made.circuit),
+        made.design,
         circuit.n_gates,
         live,
-        made.circuit.size,
+        made.design.circuit.size,
         made.steps,
         made.verdict,
         time.perf_counter() - began,
