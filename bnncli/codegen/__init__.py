@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from bnncli.codegen import aiger, blif, c, jsonform, python, textform, verilog
+from bnncli.codegen import (
+    aiger,
+    blif,
+    c,
+    dot,
+    javascript,
+    jsonform,
+    python,
+    svg,
+    textform,
+    verilog,
+)
 from bnncli.codegen.emitter import EMITTERS, Emitter, find_emitter
 
 __all__ = [
@@ -11,9 +22,12 @@ __all__ = [
     "aiger",
     "blif",
     "c",
+    "dot",
     "find_emitter",
+    "javascript",
     "jsonform",
     "python",
+    "svg",
     "textform",
     "verilog",
 ]
