@@ -15,6 +15,7 @@ from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, Quiet, Run
 from bnncli.errors import BnnError, UsageError
 
 if TYPE_CHECKING:
+    from bnncli.circuit import Design
     from bnncli.extract.job import Part, Result
     from bnncli.training.runs import Run
 
@@ -168,7 +169,7 @@ def extract(
     """Extract a network's circuit, make it small, prove it equal and write it out."""
     from bnncli.cli.progress import search_view
     from bnncli.codegen import find_emitter
-    from bnncli.extract.files import check_output, emitted, write
+    from bnncli.extract.files import check_format, check_output, emitted, write
     from bnncli.extract.job import Part, run
     from bnncli.extract.work import Wish
     from bnncli.training.signals import stop_on_signals
@@ -185,6 +186,11 @@ def extract(
     if output is not None:
         check_output(output, force=force)
     path, name = _source(target, rule, runs_dir, quiet=quiet)
+
+    def begin(design: Design) -> None:
+        check_format(design, format_name)
+        view.begin(design)
+
     wish = Wish(level, budget, seed, jobs, shared)
     with stop_on_signals() as stop, search_view(stderr(), wish, quiet=quiet) as view:
         result = run(
@@ -195,7 +201,7 @@ def extract(
             inexact_on=inexact_on,
             data_dir=data_dir,
             download=not offline,
-            on_design=view.begin,
+            on_design=begin,
             on_progress=view.update,
             should_stop=stop,
         )

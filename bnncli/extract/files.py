@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
-from bnncli.circuit import Design, from_text
+from bnncli.circuit import Circuit
 from bnncli.codegen import find_emitter
+from bnncli.codegen.readers import read_design
 from bnncli.data.files import replacing
 from bnncli.errors import BnnError, UsageError
-from bnncli.extract.model import design_of, identifier
+from bnncli.extract.model import design_of
 from bnncli.packed import load_packed
 from bnncli.packed.file import MAGIC
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from bnncli.circuit import Design
 
 
 def is_packed(path: Path) -> bool:
@@ -39,11 +43,7 @@ def open_design(
     for flag, given in (("--pure", pure), ("--layer", layer), ("--neuron", neuron)):
         if given not in {None, False}:
             raise UsageError(f"{flag}: {path} is a netlist; give a run or a packed model instead")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BnnError(f"{path}: neither a packed model nor a circuit as text") from error
-    return Design(identifier(path.stem), from_text(text, str(path)))
+    return read_design(path)
 
 
 def check_output(path: Path, *, force: bool) -> None:
@@ -62,3 +62,11 @@ def emitted(design: Design, format_name: str) -> bytes:
     """Give a design in a format, as the bytes of its file."""
     content = find_emitter(format_name).emit(design)
     return content if isinstance(content, bytes) else content.encode()
+
+
+def check_format(design: Design, format_name: str) -> None:
+    """Refuse a format that cannot hold such a design, before the design is made small."""
+    circuit = design.circuit
+    # What a format can hold depends on the ends alone.
+    blank = Circuit.of_gates(circuit.n_inputs, [], [0] * circuit.n_outputs)
+    emitted(dataclasses.replace(design, circuit=blank), format_name)
