@@ -1,4 +1,4 @@
-"""Evaluate the forms of a trained network: soft, hard and packed, and where they differ.
+"""Evaluate the forms of a trained network: soft, hard, packed, compiled; where they differ.
 
 A packed model from a file is evaluated without torch; only what needs a latent model imports it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -68,7 +68,8 @@ class Evaluation:
     """What ``bnn eval`` found in the test of a data set, which has ``n_images`` items.
 
     ``packed_bytes`` is the size of the packed model's file; ``float_bytes`` is that of the weights
-    of the same network as float32.
+    of the same network as float32. ``compiled_differs`` counts the items that the compiled circuit
+    answers in another way than the packed form, None where it was not evaluated.
     """
 
     source: str
@@ -81,6 +82,7 @@ class Evaluation:
     packed_bytes: int
     sample_seed: int | None
     difference: Difference | None
+    compiled_differs: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values; forms by their names."""
@@ -145,9 +147,17 @@ def freeze_run(model: nn.Sequential, run: Run, *, sample_seed: int | None = None
 
 
 def evaluate_file(
-    path: Path, *, data_name: str | None, data_dir: Path | None, download: bool
+    path: Path,
+    *,
+    data_name: str | None,
+    data_dir: Path | None,
+    download: bool,
+    compiled: bool = False,
 ) -> Evaluation:
-    """Evaluate a packed model's file on a test set, by default that of its own data set."""
+    """Evaluate a packed model's file on a test set, by default that of its own data set.
+
+    With ``compiled`` its circuit is extracted, compiled and evaluated too.
+    """
     packed = load_packed(path)
     own = packed.metadata.get("data")
     name = data_name or own
@@ -157,6 +167,7 @@ def evaluate_file(
         _check_same_task(own, name)
     data = load_dataset(name, data_dir=data_dir, download=download)
     result, answers = packed_form(packed, data)
+    extra = compiled_form(packed, data, answers) if compiled else Extra()
     floats, seed = packed.metadata.get("float_bytes"), packed.metadata.get("sample_seed")
     return Evaluation(
         source=str(path),
@@ -164,11 +175,12 @@ def evaluate_file(
         items=data.exam.items,
         n_images=len(answers.predicted),
         backend=default_backend().name,
-        forms=(result,),
+        forms=(result, *extra.forms),
         float_bytes=None if floats is None else int(floats),
         packed_bytes=path.stat().st_size,
         sample_seed=None if seed is None else int(seed),
         difference=None,
+        compiled_differs=extra.differs,
     )
 
 
@@ -180,11 +192,13 @@ def evaluate_run(
     data_dir: Path | None = None,
     download: bool = False,
     sample_seed: int | None = None,
+    compiled: bool = False,
 ) -> Evaluation:
     """Evaluate a run's best weights on the whole test set in every form.
 
     The packed form is the run's own file. With ``sample_seed`` the weights are drawn once at
-    random instead, hard and packed alike.
+    random instead, hard and packed alike. With ``compiled`` the packed model's circuit is extracted,
+    compiled and evaluated too.
     """
     from bnncli.freeze import float_bytes, sampled_model
 
@@ -201,17 +215,19 @@ def evaluate_run(
     soft, _ = latent_form(model.to(device), data, "soft")
     hard, answers = latent_form(hard_model.to(device), data, "hard")
     result, packed_answers = packed_form(packed, data)
+    extra = compiled_form(packed, data, packed_answers) if compiled else Extra()
     return Evaluation(
         source=str(run.path),
         data=name,
         items=data.exam.items,
         n_images=len(answers.predicted),
         backend=default_backend().name,
-        forms=(soft, hard, result),
+        forms=(soft, hard, result, *extra.forms),
         float_bytes=float_bytes(model),
         packed_bytes=len(to_bytes(packed)),
         sample_seed=sample_seed,
         difference=difference(answers, packed_answers),
+        compiled_differs=extra.differs,
     )
 
 
@@ -219,6 +235,21 @@ def packed_form(packed: PackedModel, data: ImageData) -> tuple[FormResult, Answe
     """Evaluate a packed model on the test set with the default backend."""
     plan = packed.plan(default_backend())
     return _timed("packed", plan.logits, data)
+
+
+class Extra(NamedTuple):
+    """The form of a compiled circuit, where it is asked for, and how many answers it changes."""
+
+    forms: tuple[FormResult, ...] = ()
+    differs: int | None = None
+
+
+def compiled_form(packed: PackedModel, data: ImageData, answers: Answers) -> Extra:
+    """Evaluate a packed model's circuit as compiled C; compare with the packed form's answers."""
+    from bnncli.extract.running import compiled_logits
+
+    result, own = _timed("compiled", compiled_logits(packed), data)
+    return Extra((result,), int(np.count_nonzero(own.predicted != answers.predicted)))
 
 
 def latent_form(model: nn.Module, data: ImageData, form: str) -> tuple[FormResult, Answers]:

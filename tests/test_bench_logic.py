@@ -66,7 +66,9 @@ def test_the_function_gives_the_class_of_the_largest_count():
 @pytest.mark.skipif(find_compiler() is None, reason="no C compiler")
 def test_a_compiler_that_fails_is_named_in_one_line(monkeypatch):
     monkeypatch.setattr("bnncli.bench.peer_logic.peer_source", lambda *_: "this is not C")
-    with pytest.raises(BnnError, match=r"compiling the network for comparison: .* failed") as caught:
+    with pytest.raises(
+        BnnError, match=r"compiling the network for comparison: .* failed"
+    ) as caught:
         PeerNetwork(suite.layered_network(SMALL), suite.N_PIXELS)
     assert "\n" not in str(caught.value)
 

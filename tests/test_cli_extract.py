@@ -12,6 +12,7 @@ import pytest
 
 from bnncli.circuit import from_text, truth_tables
 from bnncli.data import rule_table
+from bnncli.native.compile import find_compiler
 from bnncli.packed import save_packed
 from tests.automata import rule_model
 from tests.command_line import Cli
@@ -142,7 +143,7 @@ def test_what_is_refused_is_one_line(cli, model, options, says, code):
     [
         ("bnn-circuit 1\ninputs 2\n4 = 8(2, 5)\noutputs 4\n", "signal 5, expected 0 to 3"),
         ("bnn-circuit 1\ninputs 2\n4 = 8(2)\noutputs 4\n", "line 3: '4 = 8(2)' given"),
-        ("\0\1", "expected a first line 'bnn-circuit 1'"),
+        ("\0\1", "neither a circuit's text nor JSON, AIGER or BLIF"),
     ],
 )
 def test_malformed_netlists_are_one_line(cli, tmp_path, text, says):
@@ -160,3 +161,15 @@ def test_a_damaged_model_and_an_unknown_run_are_one_line(cli, tmp_path):
     assert "broken.bnn" in cli("extract", str(path), code=1).stderr
     assert "no run 'nothing'" in cli("extract", "nothing", code=2).stderr
     assert "no runs in" in cli("extract", code=2).stderr
+
+
+def test_eval_knows_the_compiled_form(cli, model):
+    if find_compiler() is None:
+        pytest.skip("needs a C compiler")
+    found = cli.json("eval", str(model), "--compiled")
+    assert list(found["forms"]) == ["packed", "compiled"]
+    assert found["forms"]["compiled"]["accuracy"] == 1.0
+    assert found["compiled_differs"] == 0
+    text = cli("eval", str(model), "--compiled").stdout
+    assert "compiled and packed predictions differ on 0 of 512 images" in text
+    assert cli.json("eval", str(model))["compiled_differs"] is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -12,21 +14,25 @@ from bnncli.bits import pack_bits, unpack_bits
 from bnncli.circuit import Builder, ClassSums, rebuild, simulate, truth_tables
 from bnncli.data import load_dataset, rule_table
 from bnncli.errors import BnnError, UsageError
-from bnncli.extract import design_of
-from bnncli.extract.agreement import agreement, answers
+from bnncli.extract import design_of, work
+from bnncli.extract.agreement import agreement
 from bnncli.extract.model import identifier
 from bnncli.extract.neurons import advance
+from bnncli.extract.running import answers, compiled_logits
 from bnncli.extract.scores import ClassLogits, class_index, class_sums, folded
 from bnncli.extract.work import Wish, extract, key_of, live_gates, minimize_design
 from bnncli.freeze import freeze
 from bnncli.layers import Pixels
 from bnncli.minimize import fold_sums
+from bnncli.minimize.levels import optimize_design
 from bnncli.models import Quantization, build_model
+from bnncli.native.compile import find_compiler
 from bnncli.norms import BatchNorm
 from bnncli.packed import NumpyBackend, PackedModel
 from bnncli.packed import elementwise as ew
 from bnncli.packed.elementwise import Affine
 from bnncli.packed.layers import ThresholdLinear
+from bnncli.prove import Verdict
 from tests.automata import rule_model
 from tests.test_packed_logic import random_network
 
@@ -169,13 +175,17 @@ def test_automata_are_rules_of_neighbourhoods():
         assert agreement(design, rule_model(rule)).sentence().startswith("answers as the packed")
 
 
-def test_automata_of_many_channels():
+def cell_model() -> PackedModel:
     rng = np.random.default_rng(4)
     network = random_network(
         rng, n_pixels=27, n_inputs=27, n_gates=60, group_size=1, n_groups=3, reach=20
     )
     half = Affine(gain=np.ones(1, np.float32), offset=np.full(1, -0.5, np.float32))
-    packed = PackedModel((network, half), {"data": "board:checkerboard,channels=3"})
+    return PackedModel((network, half), {"data": "board:checkerboard,channels=3"})
+
+
+def test_automata_of_many_channels():
+    packed = cell_model()
     design = design_of(packed, name="cells")
     assert design.channels == 3
     assert agreement(design, packed).n_equal == 4096
@@ -283,6 +293,23 @@ def test_minimizing_keeps_scores_and_proves_it(level):
     assert found.verdict.sentence() in found.design.notes
 
 
+def test_what_cannot_be_proved_gives_way_to_what_can(monkeypatch):
+    def doubted(design, *, level, **more):
+        made = optimize_design(design, level=level, **more)
+        if level == 1:
+            return made
+        verdict = Verdict(equal=True, kind="sampled", cases=64, seed=0)
+        return dataclasses.replace(made, verdict=verdict)
+
+    design = design_of(gate_classifier(11), name="net", image_shape=(1, 3, 3))
+    smaller = minimize_design(design, Wish(level=2)).minimized
+    monkeypatch.setattr(work, "optimize_design", doubted)
+    found = minimize_design(design, Wish(level=2))
+    assert found.verdict.proved
+    assert found.unproved == smaller < found.minimized
+    assert found.minimized == optimize_design(design, level=1).design.circuit.size
+
+
 def test_live_gates_are_those_that_bnn_gates_counts():
     from bnncli.views.gates import live_gates as live_of_view
 
@@ -363,3 +390,39 @@ def test_images_of_digits_are_all_answered_alike():
     named = PackedModel(packed.steps, {"data": "digits"})
     compared = agreement(design_of(named, name="net"), named)
     assert compared.n_equal == compared.n_images == len(load_dataset("digits").test)
+
+
+def small_digits() -> PackedModel:
+    """Give a network of signs that reads digits: 4 neurons, so that it compiles at once."""
+    torch.manual_seed(0)
+    model = build_model(
+        "bnn-mlp",
+        image_shape=(1, 8, 8),
+        n_classes=10,
+        quantization=Quantization("binary", "binary"),
+        pixels=Pixels("signed", 1),
+        widths=(4,),
+    )
+    balance(model, load_dataset("digits").train.images, 0)
+    return PackedModel(freeze(model).steps, {"data": "digits"})
+
+
+@pytest.mark.parametrize("name", ["bnn-mlp", "gates", "rule", "cells"])
+def test_compiled_circuits_answer_as_packed(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("BNN_CACHE_DIR", str(tmp_path))
+    if find_compiler() is None:
+        pytest.skip("needs a C compiler")
+    packed, images = {
+        "bnn-mlp": lambda: (small_digits(), load_dataset("digits").test.images),
+        "gates": lambda: (
+            PackedModel(gate_classifier(2).steps, {"data": "digits"}),
+            load_dataset("digits").test.images,
+        ),
+        "rule": lambda: (rule_model("B36/S23"), load_dataset("rule:B36/S23").test.images),
+        "cells": lambda: (cell_model(), load_dataset("board:checkerboard,channels=3").test.images),
+    }[name]()
+    logits = compiled_logits(packed)(images)
+    expected = packed.logits(images, NumpyBackend())
+    np.testing.assert_array_equal(logits.argmax(axis=1), expected.argmax(axis=1))
+    if name in {"rule", "cells"}:
+        np.testing.assert_array_equal(logits > 0, expected > 0)

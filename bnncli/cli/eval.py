@@ -33,6 +33,8 @@ EPILOG = """Examples
 
 [cyan]bnn eval digits.bnn[/]         # a file from bnn freeze, without torch
 
+[cyan]bnn eval gol --compiled[/]     # its circuit as compiled C, too
+
 [cyan]bnn eval --sample 1[/]         # weights drawn at random once, not signs"""
 
 
@@ -50,6 +52,10 @@ def evaluate(
     data_dir: DataDir = None,
     offline: Offline = False,
     sample: Sample = None,
+    compiled: Annotated[
+        bool,
+        option("--compiled", "Run", "Also extract the circuit, compile it and evaluate that."),
+    ] = False,
     runs_dir: RunsDir = RUNS,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -61,7 +67,9 @@ def evaluate(
     if file is not None:
         if sample is not None:
             raise UsageError(f"--sample {sample}: {target} is frozen already; give a run instead")
-        found = evaluate_file(file, data_name=data, data_dir=data_dir, download=not offline)
+        found = evaluate_file(
+            file, data_name=data, data_dir=data_dir, download=not offline, compiled=compiled
+        )
     else:
         from bnncli.training.building import pick_device
         from bnncli.training.runs import find_run
@@ -73,6 +81,7 @@ def evaluate(
             data_dir=data_dir,
             download=not offline,
             sample_seed=sample,
+            compiled=compiled,
         )
     if as_json:
         print_json(found.to_dict())
@@ -108,9 +117,16 @@ def _print(console: Console, found: Evaluation) -> None:
         console.print(f"packed is {size_change(found.float_bytes, found.packed_bytes)}")
     console.print(f"kernels {found.backend}")
     _print_difference(console, found)
+    if found.compiled_differs is not None:
+        console.print(
+            f"compiled and packed predictions differ on {found.compiled_differs:,} of "
+            f"{found.n_images:,} {found.items}"
+        )
 
 
 def _size(found: Evaluation, form: str) -> str:
+    if form == "compiled":
+        return ""
     n_bytes = found.packed_bytes if form == "packed" else found.float_bytes
     return "" if n_bytes is None else kib(n_bytes)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bnncli.cli.console import print_json, print_note, stderr, table
-from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, Quiet, RunsDir
+from bnncli.cli.options import RUNS, AsJson, DataDir, Force, Offline, Quiet, RunsDir, option
 from bnncli.errors import BnnError, UsageError
 
 if TYPE_CHECKING:
@@ -55,23 +55,11 @@ def extract(
     ] = "c",
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="File to write. Default: stdout.",
-            rich_help_panel=OUTPUT,
-            show_default=False,
-        ),
+        option("--output", OUTPUT, "File to write. Default: stdout.", "-o", metavar="FILE"),
     ] = None,
     rule: Annotated[
         str | None,
-        typer.Option(
-            "--rule",
-            help="Learn another rule than the recipe's, such as B36/S23 or W110.",
-            rich_help_panel=CIRCUIT,
-            show_default=False,
-        ),
+        option("--rule", CIRCUIT, "Learn another rule than the recipe's, such as B36/S23 or W110."),
     ] = None,
     level: Annotated[
         int,
@@ -95,49 +83,41 @@ def extract(
     ] = 20.0,
     shared: Annotated[
         bool,
-        typer.Option(
+        option(
             "--shared",
-            help="Of an automaton, minimize what is computed once for neighbouring cells.",
-            rich_help_panel=CIRCUIT,
+            CIRCUIT,
+            "Of an automaton, minimize what is computed once for neighbouring cells.",
         ),
     ] = False,
     pure: Annotated[
         bool,
-        typer.Option(
+        option(
             "--pure",
-            help="Class sums as adders and the class's index as outputs: gates alone.",
-            rich_help_panel=CIRCUIT,
+            CIRCUIT,
+            "Class sums as adders and the class's index as outputs: gates alone.",
         ),
     ] = False,
     layer: Annotated[
         int | None,
-        typer.Option(
-            "--layer",
-            metavar="N",
-            help="Only the N-th layer, a circuit of what it reads.",
-            rich_help_panel=CIRCUIT,
-            show_default=False,
-        ),
+        option("--layer", CIRCUIT, "Only the N-th layer, a circuit of what it reads.", metavar="N"),
     ] = None,
     neuron: Annotated[
         int | None,
-        typer.Option(
+        option(
             "--neuron",
+            CIRCUIT,
+            "Only neuron K of that layer, counted from 0.",
             metavar="K",
             min=0,
-            help="Only neuron K of that layer, counted from 0.",
-            rich_help_panel=CIRCUIT,
-            show_default=False,
         ),
     ] = None,
     inexact_on: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--inexact-on",
+            CIRCUIT,
+            "Also merge signals equal on these training images: smaller, not equal.",
             metavar="DATA",
-            help="Also merge signals equal on these training images: smaller, not equal.",
-            rich_help_panel=CIRCUIT,
-            show_default=False,
         ),
     ] = None,
     seed: Annotated[
@@ -146,17 +126,16 @@ def extract(
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", "-j", min=0, help="Processes; 0: one a core.", rich_help_panel=CIRCUIT
+            "--jobs", "-j", min=0, help="Threads; 0: one a core.", rich_help_panel=CIRCUIT
         ),
     ] = 0,
     check: Annotated[
         tuple[str, str] | None,
-        typer.Option(
+        option(
             "--check",
+            PROOF,
+            "Compare two circuits instead: runs, packed models or netlists.",
             metavar="A B",
-            help="Compare two circuits instead: runs, packed models or netlists.",
-            rich_help_panel=PROOF,
-            show_default=False,
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -302,6 +281,10 @@ def _print_summary(result: Result, output: Path | None) -> None:
         "gates": f"{found.declared:,} declared, {found.live:,} live, {found.minimized:,} minimized",
         "proof": f"minimized and declared circuit are {found.verdict.sentence()}",
     }
+    if found.unproved is not None:
+        lines["unproved"] = (
+            f"a circuit of {found.unproved:,} gates was set aside: no proof was found"
+        )
     if result.agreement is not None:
         lines["check"] = result.agreement.sentence()
     if output is not None:

@@ -7,24 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncli.bits import pack_bits, unpack_bits
-from bnncli.circuit import simulate
 from bnncli.data import find_source, load_dataset
 from bnncli.data.store import decoded_path, find
+from bnncli.extract.running import answers
 from bnncli.native import default_backend
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from bnncli.circuit import Design
     from bnncli.packed import PackedModel
-
-ALIVE = 128
-"""Bytes from here on stand for live cells."""
-
-MIDDLE_ROW = slice(3, 6)
 
 
 @dataclass(frozen=True)
@@ -45,29 +37,6 @@ class Agreement:
             f"answers as the packed model on {self.n_equal:,} of {self.n_images:,} test images of "
             f"{self.data}"
         )
-
-
-def answers(design: Design, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Give the class of each image, or the output bits of an automaton as a row.
-
-    Shape: (n, channels, h, w) -> (n,), for automata (n, n_outputs).
-    """
-    if design.channels:
-        return _states(design, images)
-    scores = design.scores(images)
-    classes: NDArray[np.int64] = scores.argmax(axis=1)
-    if design.sums is None:
-        classes = (scores << np.arange(scores.shape[1])).sum(axis=1)
-    return classes
-
-
-def _states(design: Design, images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    cells = images.reshape(len(images), -1) >= ALIVE
-    inputs = np.zeros((design.circuit.n_inputs, len(images)), np.bool_)
-    place = slice(None) if cells.shape[1] == len(inputs) else MIDDLE_ROW
-    inputs[place] = cells.T
-    outputs = simulate(design.circuit, pack_bits(inputs))
-    return unpack_bits(outputs, len(images)).T.astype(np.int64)
 
 
 def agreement(

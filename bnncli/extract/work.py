@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 
     from bnncli.minimize.search import Progress
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
+CLEAN = 1
+"""The level whose result structure alone proves."""
+
 BUDGET = 20.0
 """Seconds of search, of which the proof and everything else take none."""
 
@@ -51,7 +54,8 @@ class Extraction:
     """A design made small, and how it became so.
 
     ``declared`` counts all gates of the design that was given, ``live`` those that some output
-    needs once constants, wires and inverters are followed, ``minimized`` those that are left.
+    needs once constants, wires and inverters are followed, ``minimized`` those that are left;
+    ``unproved`` are those of a smaller circuit that was set aside for want of a proof.
     """
 
     design: Design
@@ -61,6 +65,7 @@ class Extraction:
     steps: tuple[PassRecord, ...]
     verdict: Verdict
     seconds: float
+    unproved: int | None = None
     stopped: bool = False
     cached: bool = False
 
@@ -73,6 +78,7 @@ class Extraction:
             "declared_gates": self.declared,
             "live_gates": self.live,
             "minimized_gates": self.minimized,
+            "unproved_gates": self.unproved,
             "depth": self.design.circuit.depth,
             "verdict": plain_verdict(self.verdict),
             "passes": [asdict(step) for step in self.steps],
@@ -102,7 +108,10 @@ def minimize_design(
     on_progress: Callable[[Progress], None] | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Extraction:
-    """Optimize a design and prove the result equal: its outputs, or its scores if it has sums."""
+    """Optimize a design and prove the result equal: its outputs, or its scores if it has sums.
+
+    A smaller circuit without a proof gives way to the clean one that has it.
+    """
     began = time.perf_counter()
     if wish.shared and not design.channels:
         raise UsageError(
@@ -118,15 +127,21 @@ def minimize_design(
         on_progress=on_progress,
     )
     made = optimize_design(design, level=wish.level, effort=effort)
-    live = live_gates(circuit)
+    unproved = None
+    if wish.level > CLEAN and not made.verdict.proved:
+        clean = optimize_design(design, level=CLEAN, effort=Effort(seed=wish.seed))
+        if clean.verdict.proved:
+            unproved = made.design.circuit.size
+            made = dataclasses.replace(clean, steps=(*made.steps, *clean.steps))
     found = Extraction(
         made.design,
         circuit.n_gates,
-        live,
+        live_gates(circuit),
         made.design.circuit.size,
         made.steps,
         made.verdict,
         time.perf_counter() - began,
+        unproved,
         stopped=should_stop is not None and should_stop(),
     )
     return dataclasses.replace(found, design=noted(found))
@@ -189,6 +204,7 @@ def _restored(values: dict[str, Any], design: Design) -> Extraction:
         tuple(PassRecord(**step) for step in values["steps"]),
         Verdict(**found),
         values["seconds"],
+        values["unproved"],
         cached=True,
     )
     return dataclasses.replace(made, design=noted(made))
@@ -205,6 +221,7 @@ def keep(found: Extraction, design: Design, wish: Wish) -> None:
         "steps": [asdict(step) for step in found.steps],
         "verdict": asdict(found.verdict),
         "seconds": found.seconds,
+        "unproved": found.unproved,
     }
     path = _path(design, wish)
     try:
