@@ -43,6 +43,7 @@ class Work:
     images: int = 0
     steps: int = 0
     gates: int = 0
+    cells: int = 0
 
 
 @dataclass(frozen=True)

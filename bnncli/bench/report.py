@@ -30,6 +30,7 @@ RATES = {
     "images": "images_per_second",
     "steps": "steps_per_second",
     "gates": "gates_per_second",
+    "cells": "cells_per_second",
 }
 """Fields of :class:`Work` and the names of their rates."""
 

@@ -80,6 +80,13 @@ _ALL = (
         threads=1,
         seconds=900.0,
     ),
+    Suite(
+        name="gol",
+        summary="Time steps of the learned Game of Life: usual C, torch, and what bnn compiles.",
+        module="bnncli.bench.steppers",
+        threads=1,
+        seconds=60.0,
+    ),
 )
 SUITES: dict[str, Suite] = {suite.name: suite for suite in _ALL}
 

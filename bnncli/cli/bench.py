@@ -177,6 +177,7 @@ RATE_COLUMNS = (
     ("images/s", "images_per_second", 1),
     ("steps/s", "steps_per_second", 1),
     ("Ggate/s", "gates_per_second", 1e9),
+    ("Gcell/s", "cells_per_second", 1e9),
 )
 """Title, name and unit of each rate."""
 

@@ -80,7 +80,9 @@ WIDE static void step_column(const board *b, long x) {
     const vec *restrict right_0 = columns_of(b, 0)[x + 1];
     vec *restrict next_0 = b->next[0];
     vec r0_1 = {0}, r1_1 = {0}, r1_2 = {0}, r2_1 = {0}, r4_1 = {0}, r4_2 = {0};
-    for (long y = -ROW_WARM_UP; y < b->rows; y++) {
+    const long rows = b->rows;
+#pragma GCC unroll 4
+    for (long y = -ROW_WARM_UP; y < rows; y++) {
         const vec r0 = right_0[y + 1] ^ left_0[y + 1];
         const vec r1 = middle_0[y + 1] ^ r0;
         const vec r2 = right_0[y + 1] & left_0[y + 1];

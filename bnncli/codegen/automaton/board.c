@@ -14,7 +14,12 @@ WIDE static void close_sides(const board *b, vec **column) {
     vec *restrict left = column[-1], *restrict right = column[b->columns];
     const int turn = (int)b->stripes - 1;
     const uint64_t used = ~(uint64_t)0 >> (63 - turn);
-    for (long y = -1; y <= b->rows; y++) {
+    const long rows = b->rows;
+    for (long y = -1; turn == 63 && y <= rows; y++) {
+        left[y] = last[y] << 1 | last[y] >> 63;
+        right[y] = first[y] >> 1 | first[y] << 63;
+    }
+    for (long y = -1; turn < 63 && y <= rows; y++) {
         left[y] = last[y] << 1 | (last[y] & used) >> turn;
         right[y] = (first[y] & used) >> 1 | first[y] << turn;
     }
