@@ -103,6 +103,18 @@ def test_where_stderr_is_no_terminal_each_epoch_is_one_line():
     assert not second.endswith("best")
 
 
+def test_of_many_short_epochs_about_one_a_second_is_a_line(monkeypatch):
+    console = Console(file=io.StringIO(), width=200)
+    view = PlainView(console, EPOCHS)
+    now = 100.0
+    monkeypatch.setattr("bnncli.cli.progress.time.monotonic", lambda: now)
+    for epoch in range(EPOCHS):
+        now += 0.3
+        view.on_epoch(record(epoch), is_best=False)
+    shown = [int(line.split()[1].split("/")[0]) for line in console.file.getvalue().splitlines()]
+    assert shown == [*range(1, SHOWN_EPOCHS + 1), 16, 20, 24, 28, EPOCHS]
+
+
 def test_a_terminal_gets_the_live_view_and_quiet_gets_nothing():
     with training_view(terminal(80), EPOCHS, quiet=False) as view:
         assert isinstance(view, LiveView)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SHOWN_EPOCHS = 12
 SEARCHES = 3  # the level of optimization that searches
 SECONDS_BETWEEN_FRAMES = 0.1
+SECONDS_BETWEEN_LINES = 1.0
 DRAWING_SHARE = 0.02
 """Frames are drawn by the training thread: at most this share of its time goes into them."""
 
@@ -64,17 +65,23 @@ def epoch_cells(record: EpochRecord, is_best: bool) -> tuple[str, ...]:
 
 
 class PlainView:
-    """Print one line per epoch (a Reporter)."""
+    """Print one line per epoch, of many short ones about one a second (a Reporter)."""
 
     def __init__(self, console: Console, epochs: int) -> None:
         self.console = console
         self.epochs = epochs
+        self.next_line_at = 0.0
 
     def on_step(self, step: int, steps_per_epoch: int, loss: Tensor) -> None:
         """Say nothing."""
 
     def on_epoch(self, record: EpochRecord, is_best: bool) -> None:
-        """Print the epoch."""
+        """Print the epoch, unless the line before is too young."""
+        now = time.monotonic()
+        last = record.epoch + 1 == self.epochs
+        if record.epoch >= SHOWN_EPOCHS and now < self.next_line_at and not last:
+            return
+        self.next_line_at = now + SECONDS_BETWEEN_LINES
         epoch, *values, seconds, best = epoch_cells(record, is_best)
         words = [f"epoch {epoch}/{self.epochs}"]
         words += [f"{title} {value}" for title, value in zip(TITLES[1:7], values, strict=True)]
