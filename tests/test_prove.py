@@ -110,6 +110,18 @@ def test_a_solver_that_gives_up_is_no_verdict():
     assert compare(*small).sentence() == "equal on all 256 inputs (exhaustive)"
 
 
+@needs_solvers
+def test_circuits_that_share_signals_inside_are_decided_by_these(monkeypatch):
+    monkeypatch.setattr("bnncli.prove.sat._FEW_CONFLICTS", 1)
+    straight, swapped = multiplier(4, swap=False), multiplier(4, swap=True)
+    verdict = compare(straight, swapped, method="sat")
+    assert verdict.proved
+    assert "by sweeping" in verdict.prover
+    monkeypatch.setattr("bnncli.prove.comparison.FIRST_LOOK", 1)
+    wrong = flipped(swapped, swapped.n_gates - 1, row=1)
+    check_counterexample(compare(straight, wrong, method="sat"), straight, wrong)
+
+
 def test_auto_says_how_it_knows(monkeypatch):
     wide = random_circuit(60, 400, 5, seed=3, reach=60)
     assert compare(wide, rebuild(wide)).sentence() == (

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 class Classes:
     """Put signals into classes that are equal or complementary in all cases seen so far.
 
-    ``label[s]`` is the class of signal s and ``phase[s]`` its value in the first case, so members
-    of a class are equal where their phases are.
+    ``leader[s]`` is the first signal of the class of s, and ``phase[s]`` the value of s in the
+    first case, so members of a class are equal where their phases are.
     """
 
     def __init__(self, n_signals: int) -> None:
-        self.label: NDArray[np.int64] = np.zeros(n_signals, dtype=np.int64)
+        self.leader: NDArray[np.int64] = np.zeros(n_signals, dtype=np.int64)
         self.phase: NDArray[np.bool_] | None = None
 
     def refine(self, values: NDArray[np.uint64]) -> bool:
@@ -30,29 +30,21 @@ class Classes:
         """
         if self.phase is None:
             self.phase = (values[:, 0] & WORD.type(1)).astype(np.bool_)
-        rows = np.where(self.phase[:, None], ~values, values)
-        before = len(np.unique(self.label))
+        members = np.bincount(self.leader, minlength=len(self.leader))
+        shared = np.flatnonzero(members[self.leader] > 1)
+        turned = np.where(self.phase[shared, None], ~values[shared], values[shared])
         seen: dict[tuple[int, bytes], int] = {}
-        width = rows.shape[1] * rows.itemsize
-        data = rows.tobytes()
-        labels = [
-            seen.setdefault((old, data[i * width : (i + 1) * width]), i)
-            for i, old in enumerate(self.label.tolist())
+        width, data = turned.shape[1] * turned.itemsize, turned.tobytes()
+        rows = zip(shared.tolist(), self.leader[shared].tolist(), strict=True)
+        self.leader[shared] = [
+            seen.setdefault((old, data[i * width : (i + 1) * width]), signal)
+            for i, (signal, old) in enumerate(rows)
         ]
-        self.label = np.array(labels)
-        return len(seen) > before
-
-    def leaders(self) -> NDArray[np.int64]:
-        """Give for each signal the first signal of its class.
-
-        Shape: -> (n_signals,).
-        """
-        _, first, inverse = np.unique(self.label, return_index=True, return_inverse=True)
-        return first[inverse]
+        return len(seen) > int(np.count_nonzero(members > 1))
 
     def isolate(self, signal: int) -> None:
-        """Put a signal into a class of its own, for good."""
-        self.label[signal] = len(self.label) + signal
+        """Put a signal that leads no other into a class of its own, for good."""
+        self.leader[signal] = signal
 
     def complementary(self, x: int, y: int) -> bool:
         """Tell whether two signals of a class are complementary, not equal."""

@@ -73,9 +73,8 @@ def _sampled(a: Circuit, b: Circuit, samples: int, seed: int) -> Verdict:
 
 def _sat(a: Circuit, b: Circuit, first: Verdict, conflicts: int) -> Verdict:
     """Ask the solver about two circuits that a first look did not tell apart."""
-    prover = prover_name("aigverse")
+    equal, prover = decide(a, b, conflicts, first.seed or 0)
     looked = {"kind": "sat", "cases": first.cases, "seed": first.seed, "prover": prover}
-    equal = decide(a, b, conflicts)
     if equal is False:
         inputs = counterexample(a, b)
         if inputs is None:

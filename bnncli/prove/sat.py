@@ -1,12 +1,16 @@
-"""Prove two circuits equal by SAT: aigverse decides, python-sat gives the counterexample."""
+"""Prove two circuits equal by SAT: aigverse decides; python-sat merges and gives counterexamples."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from bnncli.circuit import Builder
 from bnncli.gates import NOT_A, NOT_B, WIRE_A, WIRE_B, XOR
-from bnncli.prove.solver import SignalSolver
+from bnncli.prove.solver import SignalSolver, prover_name
+from bnncli.prove.sweeping import equal_signals, merged
 
 if TYPE_CHECKING:
     from bnncli.circuit import Circuit
@@ -50,21 +54,42 @@ def to_aig(circuit: Circuit) -> Any:
 assert (NOT_A ^ 0xF, NOT_B ^ 0xF) == (WIRE_A, WIRE_B)
 
 
-def decide(a: Circuit, b: Circuit, conflicts: int) -> bool | None:
-    """Tell whether two circuits are equal; None where the solver gave up after ``conflicts``.
-
-    Circuits that a few conflicts do not decide are asked about once more after merging equal
-    signals of both, which costs seconds where nothing is equal.
-    """
+def _ask(a: Circuit, b: Circuit, conflicts: int) -> bool | None:
     from aigverse.algorithms import equivalence_checking
 
-    x, y = to_aig(a), to_aig(b)
     answer: bool | None = equivalence_checking(
-        x, y, conflict_limit=min(conflicts, _FEW_CONFLICTS), functional_reduction=False
+        to_aig(a), to_aig(b), conflict_limit=conflicts, functional_reduction=False
     )
-    if answer is None and conflicts > _FEW_CONFLICTS:
-        answer = equivalence_checking(x, y, conflict_limit=conflicts)
     return answer
+
+
+def side_by_side(a: Circuit, b: Circuit) -> Circuit:
+    """Build one circuit with the outputs of both."""
+    build = Builder(a.n_inputs)
+    ends = []
+    for circuit in (a, b):
+        literals = build.add(circuit, build.inputs())
+        ends += [literals[i] for i in circuit.outputs.tolist()]
+    return build.build(ends)
+
+
+def decide(a: Circuit, b: Circuit, conflicts: int, seed: int = 0) -> tuple[bool | None, str]:
+    """Tell whether two circuits are equal, and who says so; None after too many ``conflicts``.
+
+    aigverse is asked about the outputs. If a few conflicts do not decide, signals inside that are
+    equal in both are proved so one by one and merged, and aigverse is asked about what is left.
+    """
+    prover = prover_name("aigverse")
+    answer = _ask(a, b, min(conflicts, _FEW_CONFLICTS))
+    if answer is not None or conflicts <= _FEW_CONFLICTS:
+        return answer, prover
+    both = side_by_side(a, b)
+    both = merged(both, equal_signals(both, seed=seed))
+    x, y = (replace(both, outputs=part) for part in np.split(both.outputs, 2))
+    provers = f"{prover_name('python-sat')} by sweeping"
+    if np.array_equal(x.outputs, y.outputs):
+        return True, provers
+    return _ask(x, y, conflicts), f"{provers}, {prover}"
 
 
 def miter(a: Circuit, b: Circuit) -> Circuit:

@@ -14,6 +14,7 @@ from bnncli.native.circuits import default_circuits
 from bnncli.prove.cases import all_patterns, case_bits, draw, outputs_for, sampled_patterns
 from bnncli.prove.classes import Classes, cases_around
 from bnncli.prove.comparison import CONFLICTS, FIRST_LOOK, SAMPLES, check_ends, compare
+from bnncli.prove.sat import side_by_side
 from bnncli.prove.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -90,16 +91,6 @@ def _tried(a: Design, b: Design, patterns: Patterns, **known: Any) -> Verdict:
     return Verdict(equal=True, cases=cases, of_scores=True, **known)
 
 
-def _side_by_side(a: Circuit, b: Circuit) -> tuple[Circuit, int]:
-    """Build one circuit of the constant 0 and the outputs of both."""
-    build = Builder(a.n_inputs)
-    ends = [0]
-    for circuit in (a, b):
-        literals = build.add(circuit, build.inputs())
-        ends += [literals[i] for i in circuit.outputs.tolist()]
-    return build.build(ends), 1 + a.n_outputs
-
-
 def _form(sums: ClassSums, label: Sequence[int], phase: Sequence[bool]) -> Form:
     """Write scores as sums over classes of signals; label[0] is the class of the constants.
 
@@ -118,7 +109,7 @@ def _is_same_form(a: Design, b: Design, classes: Classes, split: int) -> bool:
     assert a.sums is not None
     assert b.sums is not None
     assert classes.phase is not None
-    label, phase = classes.label.tolist(), classes.phase.tolist()
+    label, phase = classes.leader.tolist(), classes.phase.tolist()
     left = _form(a.sums, label[:split], phase[:split])
     return left == _form(b.sums, label[:1] + label[split:], phase[:1] + phase[split:])
 
@@ -126,7 +117,7 @@ def _is_same_form(a: Design, b: Design, classes: Classes, split: int) -> bool:
 def _prove_classes(both: Circuit, classes: Classes, **options: Any) -> Verdict:
     """Compare every output with the first one of its class."""
     assert classes.phase is not None
-    leaders = classes.leaders()
+    leaders = classes.leader
     build = Builder(both.n_inputs)
     literals = build.add(both, build.inputs())
     ends = [literals[i] for i in both.outputs.tolist()]
@@ -172,7 +163,10 @@ def compare_designs(
 
 
 def _by_classes(a: Design, b: Design, method: str, options: dict[str, Any]) -> Verdict:
-    both, split = _side_by_side(a.circuit, b.circuit)
+    # A first output that is always 0 gives the class of the constants.
+    zero = Circuit.of_gates(a.circuit.n_inputs, [], [0])
+    both = side_by_side(zero, side_by_side(a.circuit, b.circuit))
+    split = 1 + a.circuit.n_outputs
     rng = np.random.default_rng(options["seed"])
     classes = Classes(both.n_outputs)
     cases = draw(rng, both.n_inputs, _SAMPLE_WORDS)
