@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -61,8 +63,6 @@ def test_a_known_run_is_extracted_without_torch(cli, tmp_path):
         "assert 'torch' not in sys.modules"
     )
     env = {"BNN_RUNS_DIR": str(cli.runs), "BNN_CACHE_DIR": str(tmp_path / "cache")}
-    import os
-
     found = subprocess.run(
         [sys.executable, "-c", code], env={**os.environ, **env}, capture_output=True, check=False
     )
@@ -173,3 +173,26 @@ def test_eval_knows_the_compiled_form(cli, model):
     text = cli("eval", str(model), "--compiled").stdout
     assert "compiled and packed predictions differ on 0 of 512 images" in text
     assert cli.json("eval", str(model))["compiled_differs"] is None
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+def test_an_interrupted_search_gives_its_best(tmp_path):
+    save_packed(rule_model("B3/S23"), tmp_path / "life.bnn")
+    arguments = ["extract", "life.bnn", "--budget", "600", "--format", "text", "-j", "1"]
+    code = f"import sys; sys.argv = {['bnn', *arguments]}; from bnncli.cli.main import main; main()"
+    running = subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "BNN_CACHE_DIR": str(tmp_path / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with running:
+        assert "up to 600 s of search" in running.stderr.readline()
+        running.send_signal(signal.SIGINT)
+        text, notes = running.communicate()
+    assert running.returncode == 130
+    np.testing.assert_array_equal(truth_tables(from_text(text))[0], rule_table("B3/S23"))
+    assert "stopped: this is the best so far" in notes
+    assert not (tmp_path / "cache" / "circuits").exists()
