@@ -25,11 +25,14 @@ if TYPE_CHECKING:
 
     from bnncli.circuit import Circuit
 
-TEMPERATURES = (0.5, 0.4, 0.55, 0.45, 0.6)
+TEMPERATURES = (2.0, 1.5, 3.0, 2.5)
 """Temperatures of one walk after the other."""
 
-PATIENCE = 4_000_000
+PATIENCE = 1_500_000
 """Steps without a better circuit after which a walk gives way to another."""
+
+REDUCING_STEPS = 50_000
+"""Steps that make the circuit small before a walk looks for operations to share."""
 
 SLICE_SECONDS = 0.02
 REPORT_SECONDS = 0.1
@@ -77,28 +80,40 @@ class _Search:
             if self._rank[0] <= self._stop_at:
                 self.stop.set()
 
+    def _advance(self, walk: Walk, job: int, n_steps: int) -> bool:
+        """Take steps until the walk meets a better circuit; tell whether the job may go on."""
+        slice_steps, target = 16, walk.steps + n_steps
+        while walk.steps < target:
+            left = self._steps - self._taken[job]
+            if self.stop.is_set() or left <= 0:
+                return False
+            now = int(min(slice_steps, left, target - walk.steps))
+            began, cost = time.monotonic(), walk.cost
+            walk.step(now)
+            self._taken[job] += now
+            slow = time.monotonic() - began > SLICE_SECONDS
+            slice_steps = max(1, slice_steps // 2) if slow else 2 * slice_steps
+            if walk.cost < cost:
+                return True
+        return True
+
     def _walk(self, job: int, number: int) -> None:
         temperature = TEMPERATURES[number % len(TEMPERATURES)]
         seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1, np.uint64)[0])
-        walk = Walk(self._start, seed=seed, temperature=temperature, shifts=self._shifts)
+        walk = Walk(self._start, seed=seed, temperature=temperature)
         with self._lock:
             self._walks += 1
-        slice_steps, patience_ends = 16, PATIENCE
-        cost = walk.cost
-        self._take(walk, number)
-        while not self.stop.is_set() and walk.steps < patience_ends:
-            left = self._steps - self._taken[job]
-            if left <= 0:
-                return
-            n_steps = int(min(slice_steps, left))
-            began = time.monotonic()
-            walk.step(n_steps)
-            slow = time.monotonic() - began > SLICE_SECONDS
-            slice_steps = max(1, slice_steps // 2) if slow else 2 * slice_steps
-            self._taken[job] += n_steps
-            if walk.cost < cost:
-                cost, patience_ends = walk.cost, walk.steps + PATIENCE
-                self._take(walk, number)
+        if self._shifts:
+            while walk.steps < REDUCING_STEPS:
+                if not self._advance(walk, job, REDUCING_STEPS - walk.steps):
+                    break
+            start, shifts = walk.best(), self._shifts
+            walk = Walk(start, seed=seed, temperature=temperature, shifts=shifts)
+        cost = math.inf
+        while walk.cost < cost:
+            cost = walk.cost
+            self._take(walk, number)
+            self._advance(walk, job, PATIENCE)
 
     def run(self, job: int) -> None:
         """Take walks job, job + jobs, … until all is over."""

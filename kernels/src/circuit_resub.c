@@ -13,13 +13,14 @@
 #define MAX_DIVISORS 256 /* signals that a step considers */
 #define MAX_NEW 48       /* new gates that a step considers */
 #define MAX_COPIES 6     /* shifted cones that a step considers */
-#define MAX_EXTRA 256    /* gates that a step can add, and room for them */
+#define MAX_EXTRA 512    /* gates that a step can add, and room for them */
+#define MAX_INSTANCES 9  /* shifts of a gate that are replaced with it */
 #define MAX_OPTIONS 24   /* replacements kept of all that fit */
 #define MAX_TRIED 8      /* replacements of which the cost is computed */
-#define PATIENCE 20000   /* steps after which a walk far from the best begins there again */
-#define FAR 4
+#define PATIENCE 60000   /* steps after which a walk far from the best begins there again */
+#define FAR 4            /* gates more than the best */
 
-/* Cost units of a gate, of one shared by cells, of a gate beside these, and of one temperature. */
+/* Cost of a gate, of one shared by cells, of a gate beside these; and one gate's rank. */
 enum { GATE = 100, SHARED_GATE = 100, ANY_GATE = 4, RANK = 1 << 20 };
 
 /* op(first, second) in place of a gate; signals, or -1 - i for new gate i. */
@@ -27,6 +28,12 @@ typedef struct {
     int32_t first, second;
     uint8_t op;
 } replacement;
+
+/* Another gate of the kind of the one in question, and by how much it is shifted. */
+typedef struct {
+    uint32_t gate;
+    int8_t y, x;
+} instance;
 
 struct bnn_resub {
     const bnn_circuit_isa *isa;
@@ -48,6 +55,8 @@ struct bnn_resub {
     circuit_pair *found;
     replacement option[MAX_OPTIONS];
     size_t n_options, n_seen;
+    instance other[MAX_INSTANCES];
+    size_t n_others;
 };
 
 static uint64_t draw(bnn_resub *s) { /* splitmix64 */
@@ -80,8 +89,8 @@ static int64_t rank_of(bnn_resub *s, const circuit_net *net, int64_t cost) {
     return (cost - ANY_GATE * size) / SHARED_GATE * RANK + size;
 }
 
-static void evaluate(bnn_resub *s, const circuit_net *net) {
-    s->isa->fill(net->op, net->a, net->b, net->gates, circuit_first_gate(net), s->values, s->words);
+static void evaluate(bnn_resub *s, const circuit_net *net, uint64_t *values) {
+    s->isa->fill(net->op, net->a, net->b, net->gates, circuit_first_gate(net), values, s->words);
 }
 
 /* Input i is bit i of the row; tables of fewer rows are repeated. */
@@ -104,9 +113,9 @@ static void read_outputs(bnn_resub *s, const circuit_net *net, uint64_t *out) {
     }
 }
 
-static int is_right(bnn_resub *s, const circuit_net *net) {
+static int is_right(const bnn_resub *s, const circuit_net *net, const uint64_t *values) {
     for (size_t q = 0; q < net->outputs; q++) {
-        const uint64_t *value = at(s->values, net->ends[q] >> 1, s->words);
+        const uint64_t *value = values + (net->ends[q] >> 1) * s->words;
         uint64_t turn = 0 - (uint64_t)(net->ends[q] & 1);
         for (size_t w = 0; w < s->words; w++)
             if ((value[w] ^ turn) != s->target[q * s->words + w]) return 0;
@@ -125,13 +134,13 @@ static int begin_with(bnn_resub *s, const bnn_circuit *circuit) {
         int32_t signal = circuit->ends[q];
         given->ends[q] = signal == 1 ? 1 : 2 * (uint32_t)signal;
     }
-    evaluate(s, given);
+    evaluate(s, given, s->values);
     read_outputs(s, given, s->target);
     circuit_tidy(&s->scratch, given, &s->next);
-    evaluate(s, &s->next);
+    evaluate(s, &s->next, s->values);
     if (circuit_merge_equal(&s->next, s->values, s->words)) return -1;
     circuit_tidy(&s->scratch, &s->next, &s->current);
-    evaluate(s, &s->current);
+    evaluate(s, &s->current, s->values);
     circuit_net_copy(&s->best, &s->current);
     s->cost = s->best_cost = cost_of(s, &s->current);
     s->best_rank = rank_of(s, &s->current, s->cost);
@@ -179,6 +188,8 @@ bnn_resub *bnn_resub_create(const bnn_isa *isa, const bnn_circuit *circuit, uint
     s->rows = 64 * s->words;
     if (allocate(s, circuit) == 0) {
         write_inputs(s, circuit->inputs);
+        memcpy(s->flipped, s->values,
+               (CIRCUIT_FIRST_INPUT + circuit->inputs) * s->words * sizeof *s->values);
         if (begin_with(s, circuit) == 0) return s;
     }
     bnn_resub_free(s);
@@ -382,21 +393,68 @@ static int32_t append_new(bnn_resub *s, int32_t signal) {
     return (int32_t)(circuit_first_gate(net) + net->gates++);
 }
 
-/* The current circuit with gate x replaced, cleaned up, in s->trial. */
-static void replace(bnn_resub *s, size_t x, const replacement *option) {
-    circuit_net *net = &s->current;
-    const size_t gate = x - circuit_first_gate(net), gates = net->gates;
-    const uint8_t op = net->op[gate];
-    const int32_t a = net->a[gate], b = net->b[gate];
-    int32_t first = append_new(s, option->first), second = append_new(s, option->second);
-    net->op[gate] = option->op;
-    net->a[gate] = first;
-    net->b[gate] = second;
-    circuit_tidy(&s->scratch, net, &s->trial);
+/* Lists the gates that are shifts of gate x. */
+static void find_instances(bnn_resub *s, size_t x) {
+    const circuit_net *net = &s->current;
+    const circuit_shifts *shifts = &s->shared;
+    const size_t first = circuit_first_gate(net);
+    circuit_shared(&s->shared, net, s->shifts);
+    s->n_others = 0;
+    for (size_t i = first; i < first + net->gates && s->n_others < MAX_INSTANCES; i++)
+        if (i != x && shifts->kind[i] == shifts->kind[x])
+            s->other[s->n_others++] =
+                (instance){(uint32_t)(i - first), (int8_t)(shifts->y[i] - shifts->y[x]),
+                           (int8_t)(shifts->x[i] - shifts->x[x])};
+}
+
+static void set_gate(circuit_net *net, size_t gate, uint8_t op, int32_t a, int32_t b) {
     net->op[gate] = op;
     net->a[gate] = a;
     net->b[gate] = b;
+}
+
+/* Replaces the shifts of a gate by shifts of its replacement, which may not lie in the window. */
+static int replace_others(bnn_resub *s, const replacement *option) {
+    circuit_net *net = &s->current;
+    replacement moved[MAX_INSTANCES];
+    for (size_t k = 0; k < s->n_others; k++) {
+        int y = s->other[k].y, x = s->other[k].x;
+        size_t first = circuit_copy_shifted(&s->shared, net, (size_t)option->first, y, x);
+        size_t second = circuit_copy_shifted(&s->shared, net, (size_t)option->second, y, x);
+        if (!first || !second) return -1;
+        moved[k] = (replacement){(int32_t)first, (int32_t)second, option->op};
+    }
+    for (size_t k = 0; k < s->n_others; k++)
+        set_gate(net, s->other[k].gate, moved[k].op, moved[k].first, moved[k].second);
+    return 0;
+}
+
+/* The current circuit with gate x replaced, and the others of its kind, cleaned up, in s->trial.
+ * Gives 0, or -1 if that is another function or not to be had. */
+static int replace(bnn_resub *s, size_t x, const replacement *option) {
+    circuit_net *net = &s->current;
+    const size_t gate = x - circuit_first_gate(net), gates = net->gates;
+    replacement before[MAX_INSTANCES + 1];
+    for (size_t k = 0; k <= s->n_others; k++) {
+        size_t i = k < s->n_others ? s->other[k].gate : gate;
+        before[k] = (replacement){net->a[i], net->b[i], net->op[i]};
+    }
+    int32_t first = append_new(s, option->first), second = append_new(s, option->second);
+    const replacement here = {first, second, option->op};
+    int status = s->n_others ? replace_others(s, &here) : 0;
+    if (!status) {
+        set_gate(net, gate, here.op, first, second);
+        circuit_tidy(&s->scratch, net, &s->trial);
+    }
+    for (size_t k = 0; k <= s->n_others; k++) {
+        size_t i = k < s->n_others ? s->other[k].gate : gate;
+        set_gate(net, i, before[k].op, before[k].first, before[k].second);
+    }
     net->gates = gates;
+    if (status || s->trial.gates > s->limit) return -1;
+    if (!s->n_others) return 0;
+    evaluate(s, &s->trial, s->flipped);
+    return is_right(s, &s->trial, s->flipped) ? 0 : -1;
 }
 
 static void exchange(circuit_net *x, circuit_net *y) {
@@ -413,8 +471,7 @@ static int64_t try_options(bnn_resub *s, size_t x) {
         size_t other = k + below(s, s->n_options - k);
         replacement option = s->option[other];
         s->option[other] = s->option[k];
-        replace(s, x, &option);
-        if (s->trial.gates > s->limit) continue;
+        if (replace(s, x, &option)) continue;
         int64_t cost = cost_of(s, &s->trial);
         if (cheapest >= 0 && cost > cheapest) continue;
         ties = cost == cheapest ? ties + 1 : 1;
@@ -433,22 +490,24 @@ static int step(bnn_resub *s) {
         if (s->cost > s->best_cost + FAR * GATE) {
             circuit_net_copy(net, &s->best);
             s->cost = s->best_cost;
-            evaluate(s, net);
+            evaluate(s, net, s->values);
         }
     }
     if (!net->gates) return 0;
     const size_t gates = net->gates, x = circuit_first_gate(net) + below(s, gates);
     find_options(s, x);
+    s->n_others = 0;
+    if (s->shifts && s->n_options && s->option[0].first && below(s, 2)) find_instances(s, x);
     int64_t cost = try_options(s, x), growth = cost - s->cost;
     net->gates = gates; /* without the copies */
     if (cost < 0) return 0;
     if (growth > 0 && uniform(s) >= exp((double)-growth / (GATE * s->temperature))) return 0;
     exchange(net, &s->next);
     s->cost = cost;
-    evaluate(s, net);
+    evaluate(s, net, s->values);
     int64_t rank = rank_of(s, net, cost);
     if (rank >= s->best_rank) return 0;
-    if (!is_right(s, net)) return -1;
+    if (!is_right(s, net, s->values)) return -1;
     circuit_net_copy(&s->best, net);
     s->best_cost = cost;
     s->best_rank = rank;
