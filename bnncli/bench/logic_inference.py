@@ -150,7 +150,7 @@ def _build(shape: Shape) -> Built:
     return Built(network, interpreters, function, facts)
 
 
-def _input_words(
+def input_words(
     images: NDArray[np.uint8], pixel: NDArray[Any], threshold: NDArray[np.uint8]
 ) -> NDArray[np.uint64]:
     """Give the bits of each comparison; Shape: (n, n_pixels) -> (n_comparisons, words_for(n))."""
@@ -163,14 +163,14 @@ def _network_only(shape: Shape) -> Contest:
     images = random_images(BITS_IMAGES).reshape(BITS_IMAGES, -1)
     contenders = {}
     if built.function:
-        words = np.ascontiguousarray(_input_words(images, network.pixel, network.threshold).T)
+        words = np.ascontiguousarray(input_words(images, network.pixel, network.threshold).T)
         out = np.empty((BITS_IMAGES // WORD_BITS, len(network.outputs)), dtype=WORD)
         contenders[PEER] = Contender(
             partial(built.function.evaluate, words, out),
             lambda out: unpack_bits(out.T.copy(), BITS_IMAGES).reshape(groups).sum(axis=1),
         )
     for name, interpreter in built.interpreters.items():
-        words = _input_words(images, *interpreter.program.inputs.comparisons())[None]
+        words = input_words(images, *interpreter.program.inputs.comparisons())[None]
         out = np.empty((1, len(interpreter.program.counted), words.shape[2]), dtype=WORD)
         contenders[name] = Contender(
             partial(interpreter.evaluate, words, out),

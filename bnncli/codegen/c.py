@@ -94,7 +94,10 @@ def _small(circuit: Circuit, name: str, inputs: list[str]) -> Iterator[str]:
     yield "}"
     yield ""
     yield "#define DESIGN_SLOTS 0"
-    yield f"#define design_run(IN, OUT, SLOTS) ((void)(SLOTS), {name}(IN, OUT))"
+    yield "void design_run(const bnn_word *in, bnn_word *out, bnn_word *slots) {"
+    yield "    (void)slots;"
+    yield f"    {name}(in, out);"
+    yield "}"
 
 
 class _Parts:

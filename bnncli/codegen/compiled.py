@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnncli.bits import WORD
+from bnncli.bits import WORD, WORD_BITS
 from bnncli.codegen.c import FAST_BUILD, ONE_FUNCTION, c_name, circuit_c
 from bnncli.errors import BnnError
 from bnncli.native import available_isas
 from bnncli.native.compile import load, need_compiler
+from bnncli.native.logic_eval import huge_page_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,8 +50,12 @@ class CompiledDesign:
         gcc = "Free Software Foundation" in compiler.version
         fast = ("-O1", *(FAST_BUILD if gcc else ())) if large else ("-O3",)
         self.options = ("-std=c99", *fast, *vectors, f"-DBNN_WIDTH={self.width}")
-        self._name = name = c_name(design)
-        declarations = [f"int {name}_words(const uint64_t *, uint64_t *, size_t);"]
+        self.library_name = name = c_name(design)
+        declarations = [
+            f"int {name}_words(const uint64_t *, uint64_t *, size_t);",
+            f"void {name}_run(const uint64_t *, uint64_t *, uint64_t *);",
+            f"extern const size_t {name}_slots;",
+        ]
         if design.pixels and design.sums:
             declarations += [
                 f"int {name}_{verb}(const uint8_t *, size_t, int32_t *);"
@@ -65,7 +70,7 @@ class CompiledDesign:
         )
 
     def _call(self, verb: str, *arguments: Any) -> None:
-        if getattr(self.library.lib, f"{self._name}_{verb}")(*arguments):
+        if getattr(self.library.lib, f"{self.library_name}_{verb}")(*arguments):
             raise BnnError(f"{self.design.name}: not enough memory to run the compiled circuit")
 
     def _pointer(self, array: NDArray[Any], kind: str, *, write: bool = False) -> Any:
@@ -87,6 +92,10 @@ class CompiledDesign:
         given = self._pointer(np.ascontiguousarray(inputs), "uint64_t")
         self._call("words", given, self._pointer(out, "uint64_t", write=True), n_words)
         return out
+
+    def one_pass(self) -> OnePass:
+        """Give memory for ``width`` cases and the function that computes them in it."""
+        return OnePass(self)
 
     def _images(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
         pixels = self.design.pixels
@@ -115,3 +124,27 @@ class CompiledDesign:
         given = self._pointer(rows, "uint8_t")
         self._call("classify", given, len(rows), self._pointer(out, "int32_t", write=True))
         return out
+
+
+class OnePass:
+    """The circuit alone, on ``width`` cases in memory of its own: what is timed.
+
+    Shape: inputs (n_inputs, width / 64), outputs (n_outputs, width / 64).
+    """
+
+    def __init__(self, compiled: CompiledDesign) -> None:
+        circuit, lanes = compiled.design.circuit, compiled.width // WORD_BITS
+        name, library = compiled.library_name, compiled.library
+        n_slots = int(getattr(library.lib, f"{name}_slots"))
+        self.inputs, self.outputs, self._slots = (
+            huge_page_words(n * lanes).reshape(n, lanes)
+            for n in (circuit.n_inputs, circuit.n_outputs, n_slots)
+        )
+        self._run = getattr(library.lib, f"{name}_run")
+        arrays = (self.inputs, self.outputs, self._slots)
+        self._pointers = [library.ffi.from_buffer("uint64_t[]", array) for array in arrays]
+
+    def __call__(self) -> NDArray[np.uint64]:
+        """Compute the outputs from the inputs."""
+        self._run(*self._pointers)
+        return self.outputs

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _HUGE_PAGE = 2**21
 
 
-def _aligned_words(n_words: int) -> NDArray[np.uint64]:
+def huge_page_words(n_words: int) -> NDArray[np.uint64]:
     """Return uninitialized words that start on a huge page, where the system has such.
 
     The slots are read in no order, so with pages of 4 KB most reads would miss the TLB. numpy asks
@@ -82,7 +82,7 @@ class LogicInterpreter:
     def _values(self) -> Any:
         """Point to the slots of this thread."""
         if not hasattr(self._scratch, "values"):
-            words = _aligned_words(self.program.n_slots * self._lib.BNN_LOGIC_WORDS)
+            words = huge_page_words(self.program.n_slots * self._lib.BNN_LOGIC_WORDS)
             self._scratch.values = self._ffi.from_buffer("uint64_t[]", words)
         return self._scratch.values
 

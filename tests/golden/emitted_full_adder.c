@@ -47,9 +47,15 @@ void full_adder(const bnn_word in[], bnn_word out[]) {
 }
 
 #define FULL_ADDER_SLOTS 0
-#define full_adder_run(IN, OUT, SLOTS) ((void)(SLOTS), full_adder(IN, OUT))
+void full_adder_run(const bnn_word *in, bnn_word *out, bnn_word *slots) {
+    (void)slots;
+    full_adder(in, out);
+}
 
 /* -- any number of cases ---------------------------------------------------------------------- */
+
+/* Words of memory that full_adder_run needs. */
+const size_t full_adder_slots = FULL_ADDER_SLOTS;
 
 /* Buffers for one pass, each on a cache line. */
 typedef struct {

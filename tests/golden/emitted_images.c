@@ -105,9 +105,15 @@ void images_circuit(const bnn_word in[], bnn_word out[]) {
 }
 
 #define IMAGES_CIRCUIT_SLOTS 0
-#define images_circuit_run(IN, OUT, SLOTS) ((void)(SLOTS), images_circuit(IN, OUT))
+void images_circuit_run(const bnn_word *in, bnn_word *out, bnn_word *slots) {
+    (void)slots;
+    images_circuit(in, out);
+}
 
 /* -- any number of cases ---------------------------------------------------------------------- */
+
+/* Words of memory that images_circuit_run needs. */
+const size_t images_circuit_slots = IMAGES_CIRCUIT_SLOTS;
 
 /* Buffers for one pass, each on a cache line. */
 typedef struct {

@@ -1,6 +1,9 @@
 
 /* -- any number of cases ---------------------------------------------------------------------- */
 
+/* Words of memory that design_run needs. */
+const size_t design_slots = DESIGN_SLOTS;
+
 /* Buffers for one pass, each on a cache line. */
 typedef struct {
     bnn_word *in, *out, *slots;
