@@ -54,7 +54,7 @@ class CompiledDesign:
         declarations = [
             f"int {name}_words(const uint64_t *, uint64_t *, size_t);",
             f"void {name}_run(const uint64_t *, uint64_t *, uint64_t *);",
-            f"extern const size_t {name}_slots;",
+            f"extern size_t {name}_slots;",
         ]
         if design.pixels and design.sums:
             declarations += [
