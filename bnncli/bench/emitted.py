@@ -19,6 +19,7 @@ from bnncli.bench.logic_inference import (
     layered_network,
     random_images,
 )
+from bnncli.bits import WORD_BITS
 from bnncli.circuit.design import Design, PixelInputs
 from bnncli.circuit.ir import Circuit
 from bnncli.circuit.sums import ClassSums
@@ -75,22 +76,17 @@ def _network_only(shape: Shape) -> Contest:
     images = random_images(BITS_IMAGES).reshape(BITS_IMAGES, -1)
     words = input_words(images, *interpreter.program.inputs.comparisons())[None]
     out = np.empty((1, len(interpreter.program.counted), words.shape[2]), dtype=np.uint64)
-    one_pass = found.one_pass()
-    lanes = one_pass.inputs.shape[1]
-    parts = np.split(input_words(images, network.pixel, network.threshold), 8 // lanes, axis=1)
+    lanes = found.width // WORD_BITS
+    passes = [found.one_pass() for _ in range(words.shape[2] // lanes)]
+    given = input_words(images, network.pixel, network.threshold)
+    for one_pass, part in zip(passes, np.split(given, len(passes), axis=1), strict=True):
+        one_pass.inputs[:] = part
 
     def run() -> list[NDArray[np.uint64]]:
-        for part in parts:
-            one_pass.inputs[:] = part
-            one_pass()
-        return parts
+        return [one_pass() for one_pass in passes]
 
-    def counts(_: object) -> NDArray[np.int64]:
-        whole = []
-        for part in parts:
-            one_pass.inputs[:] = part
-            whole.append(one_pass().copy())
-        ones = np.bitwise_count(np.concatenate(whole, axis=1)).astype(np.int64)
+    def counts(outputs: list[NDArray[np.uint64]]) -> NDArray[np.int64]:
+        ones = np.bitwise_count(np.concatenate(outputs, axis=1)).astype(np.int64)
         grouped: NDArray[np.int64] = ones.reshape(N_CLASSES, -1).sum(axis=1)
         return grouped
 

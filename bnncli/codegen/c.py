@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 from bnncli.circuit.ir import FIRST_INPUT
 from bnncli.circuit.rebuild import rebuild
 from bnncli.codegen.automaton_c import automaton_program
-from bnncli.codegen.c_gates import C_STYLE, gate_statements, needed
+from bnncli.codegen.c_gates import C_GATES, Style, gate_statements, needed
 from bnncli.codegen.c_sums import pixel_tables, sum_tables
 from bnncli.codegen.chunks import plan
 from bnncli.codegen.emitter import emitter
 from bnncli.codegen.names import design_name, end_names
+from bnncli.gates import N_GATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,8 +27,16 @@ if TYPE_CHECKING:
 ONE_FUNCTION = 400
 """Gates up to which a circuit is one function."""
 
-PART = 200
+PART = 64
 """Gates in a function of a larger circuit."""
+
+LARGE_STYLE = Style(
+    gates=[
+        {0x2: "BNN_AND_NOT({a}, {b})", 0x4: "BNN_AND_NOT({b}, {a})"}.get(op, C_GATES[op])
+        for op in range(N_GATES)
+    ]
+)
+"""gcc makes a & ~b of vectors two instructions of AVX-512 unless it is told not to."""
 
 FAST_BUILD = ("-fno-tree-pre", "-fno-tree-fre", "-fno-tree-dse", "-fno-dse")
 """Options of gcc that leave out passes which find nothing in large emitted circuits, slowly."""
@@ -133,7 +142,7 @@ class _Parts:
                     local[x] = f"v{x}"
                     yield f"    const bnn_word v{x} = {place[x]};"
             a, b = (local.get(x, place[x]) for x in pair)
-            yield f"    const bnn_word v{signal} = {C_STYLE.value(self._op[signal - first], a, b)};"
+            yield f"    const bnn_word v{signal} = {LARGE_STYLE.value(self._op[signal - first], a, b)};"
             local[signal] = f"v{signal}"
             if place[signal]:
                 yield f"    {place[signal]} = v{signal};"
@@ -142,11 +151,7 @@ class _Parts:
 def _large(circuit: Circuit, name: str) -> Iterator[str]:
     """Write a circuit as functions of bounded size that pass values on in slots."""
     parts = _Parts(circuit)
-    yield "#if defined(__GNUC__)"
-    yield "#define BNN_PART static __attribute__((noinline)) void"
-    yield "#else"
-    yield "#define BNN_PART static void"
-    yield "#endif"
+    yield part("large.c")
     yield f"#define DESIGN_SLOTS {parts.cut.n_slots} /* words that hold values between parts */"
     arguments = "const bnn_word *restrict in, bnn_word *restrict out, bnn_word *restrict s"
     for i, gates in enumerate(parts.cut.parts):
