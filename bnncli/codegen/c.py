@@ -19,7 +19,7 @@ from bnncli.codegen.names import design_name, end_names
 from bnncli.gates import N_GATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from bnncli.circuit.design import Design
     from bnncli.circuit.ir import Circuit
@@ -233,25 +233,28 @@ def emit_c(design: Design) -> str:
     return automaton_program(design) if design.channels else circuit_c(design)
 
 
-def circuit_c(design: Design) -> str:
-    """Write the functions of a design's circuit, and of its pixels and sums."""
+def circuit_c(design: Design, gates: Callable[[str], Iterator[str]] | None = None) -> str:
+    """Write the functions of a design's circuit, and of its pixels and sums.
+
+    ``gates`` writes the function NAME, design_run and DESIGN_SLOTS instead of what is usual.
+    """
     name = c_name(design)
     circuit = design.circuit
-    large = circuit.size > ONE_FUNCTION
-    if large:
-        # Without inverters between gates, which gcc would not absorb.
-        circuit = rebuild(circuit)
-    ends = (
-        f"enum {{ DESIGN_INPUTS = {circuit.n_inputs}, DESIGN_OUTPUTS = {circuit.n_outputs} }};\n\n"
-    )
+    large = gates is None and circuit.size > ONE_FUNCTION
     inputs, _ = end_names(design, (name,))
-    gates = _large(circuit, name) if large else _small(circuit, name, inputs)
+    if gates:
+        lines = gates(name)
+    elif large:
+        # Without inverters between gates, which gcc would not absorb.
+        lines = _large(rebuild(circuit), name)
+    else:
+        lines = _small(circuit, name, inputs)
+    ends = f"DESIGN_INPUTS = {circuit.n_inputs}, DESIGN_OUTPUTS = {circuit.n_outputs}"
     text = [
         comment([*head_lines(design), *_usage(design, name, large=large)]),
         part("word.c"),
-        "\n",
-        ends,
-        "\n".join(gates) + "\n",
+        f"\nenum {{ {ends} }};\n\n",
+        "\n".join(lines) + "\n",
         *_ends(design),
     ]
     return for_design("".join(text), name)

@@ -15,6 +15,8 @@ from bnncli.native.compile import load, need_compiler
 from bnncli.native.logic_eval import huge_page_words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from bnncli.circuit.design import Design
@@ -41,7 +43,14 @@ class CompiledDesign:
     Raises :class:`~bnncli.native.compile.NoCompiler` where there is no C compiler.
     """
 
-    def __init__(self, design: Design, *, width: int | None = None, keep: bool = True) -> None:
+    def __init__(
+        self,
+        design: Design,
+        *,
+        width: int | None = None,
+        keep: bool = True,
+        emit: Callable[[Design], str] = circuit_c,
+    ) -> None:
         self.design = design
         self.width, vectors = vector_options(width)
         large = design.circuit.size > ONE_FUNCTION
@@ -62,7 +71,7 @@ class CompiledDesign:
                 for verb in ("classify", "scores")
             ]
         self.library = load(
-            circuit_c(design),
+            emit(design),
             "\n".join(declarations),
             options=self.options,
             purpose=f"compiling {design.name}",
