@@ -196,3 +196,31 @@ def test_an_interrupted_search_gives_its_best(tmp_path):
     np.testing.assert_array_equal(truth_tables(from_text(text))[0], rule_table("B3/S23"))
     assert "stopped: this is the best so far" in notes
     assert not (tmp_path / "cache" / "circuits").exists()
+
+
+def test_a_network_of_signs_on_digits_is_a_circuit_on_the_whole_test_set(cli, tmp_path):
+    cli("train", "--arch", "bnn-mlp", "--widths", "32", "--epochs", "1", "-q")
+    out = tmp_path / "digits.json"
+    options = ("-O1", "--format", "json", "-o", str(out))
+    found = cli.json("extract", "bnn-mlp", *options)
+    assert found["inputs"] == 8 * 64
+    assert found["verdict"]["proved"]
+    assert found["agreement"] == {"data": "digits", "n_images": 360, "n_equal": 360}
+    # The file holds the pixels and sums too: read back, it has the same scores for all images.
+    same = cli("extract", "--check", str(out), "bnn-mlp").stdout
+    assert "equal scores (structure" in same
+    merged = cli.json("extract", "bnn-mlp", *options, "--inexact-on", "digits", "--force")
+    assert merged["declared_gates"] == found["declared_gates"]
+    assert merged["minimized_gates"] < found["minimized_gates"]
+    assert merged["inexact"].startswith("inexact: signals equal on the 1,257 training images")
+    assert "inexact" in out.read_text()
+
+
+def test_pure_logic_ends_in_the_class(cli, tmp_path):
+    cli("train", "--arch", "logic-mlp", "--widths", "60,40", "--epochs", "1", "-q")
+    refused = cli("extract", "--format", "text", code=1)
+    assert "extract with --pure" in refused.stderr
+    result = cli("extract", "--pure", "--format", "text", "-O2")
+    circuit = from_text(result.stdout)
+    assert circuit.output_names == ("class0", "class1", "class2", "class3")
+    assert "answers as the packed model on all 360 test images of digits" in result.stderr

@@ -279,8 +279,12 @@ def _print_summary(result: Result, output: Path | None) -> None:
         "circuit": f"{found.design.name}: {found.design.circuit.n_inputs:,} inputs, "
         f"{found.design.circuit.n_outputs:,} outputs, depth {found.design.circuit.depth}",
         "gates": f"{found.declared:,} declared, {found.live:,} live, {found.minimized:,} minimized",
-        "proof": f"minimized and declared circuit are {found.verdict.sentence()}",
     }
+    before = "declared"
+    if result.inexact:
+        lines["inexact"] = result.inexact.removeprefix("inexact: ")
+        before = "merged"
+    lines["proof"] = f"minimized and {before} circuit are {found.verdict.sentence()}"
     if found.unproved is not None:
         lines["unproved"] = (
             f"a circuit of {found.unproved:,} gates was set aside: no proof was found"
@@ -298,5 +302,6 @@ def _to_dict(result: Result, format_name: str, output: Path | None) -> dict[str,
         "file": None if output is None else str(output),
         "format": format_name,
         **result.extraction.to_dict(),
+        "inexact": result.inexact or None,
         "agreement": None if result.agreement is None else asdict(result.agreement),
     }

@@ -11,7 +11,7 @@ from bnncli.data import load_dataset
 from bnncli.errors import BnnError, UsageError
 from bnncli.extract.agreement import Agreement, agreement
 from bnncli.extract.files import is_packed, open_design
-from bnncli.extract.work import Extraction, Wish, extract
+from bnncli.extract.work import Extraction, Wish, extract, live_gates, noted
 from bnncli.minimize.merging import merge_equal_on
 from bnncli.packed import load_packed
 from bnncli.prove import Verdict, compare_designs
@@ -40,10 +40,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Result:
-    """An extraction, and how it compares with the packed model where there is one."""
+    """An extraction, and how it compares with the packed model where there is one.
+
+    ``inexact`` says what was merged though it is not equal, if anything was.
+    """
 
     extraction: Extraction
     agreement: Agreement | None
+    inexact: str = ""
 
 
 def run(
@@ -65,26 +69,38 @@ def run(
     """
     part = part or Part()
     design = open_design(path, name=name, pure=part.pure, layer=part.layer, neuron=part.neuron)
+    given, inexact = design, ""
     if inexact_on is not None:
-        design = merged_on(design, inexact_on, data_dir=data_dir, download=download)
+        design, inexact = merged_on(given, inexact_on, data_dir=data_dir, download=download)
     if on_design is not None:
         on_design(design)
     found = extract(design, wish, on_progress=on_progress, should_stop=should_stop)
-    if not (part.whole and is_packed(path)):
-        return Result(found, None)
-    compared = agreement(found.design, load_packed(path), data_dir=data_dir)
+    if inexact:
+        found = dataclasses.replace(
+            found,
+            design=dataclasses.replace(found.design, notes=(inexact,)),
+            declared=given.circuit.n_gates,
+            live=live_gates(given.circuit),
+        )
+        found = dataclasses.replace(found, design=noted(found))
+    compared = None
+    if part.whole and is_packed(path):
+        compared = agreement(found.design, load_packed(path), data_dir=data_dir)
     if compared is None:
-        return Result(found, None)
-    if compared.n_equal < compared.n_images and inexact_on is None:
+        return Result(found, None, inexact)
+    if compared.n_equal < compared.n_images and not inexact:
         raise BnnError(f"{path}: the circuit {compared.sentence()}; please report this")
-    noted = found.design.with_circuit(found.design.circuit, compared.sentence())
-    return Result(dataclasses.replace(found, design=noted), compared)
+    said = found.design.with_circuit(found.design.circuit, compared.sentence())
+    return Result(dataclasses.replace(found, design=said), compared, inexact)
 
 
 def merged_on(
     design: Design, data: str, *, data_dir: Path | None = None, download: bool = False
-) -> Design:
-    """Merge signals that are equal on the training images of a data set: inexact elsewhere."""
+) -> tuple[Design, str]:
+    """Merge signals that are equal on the training images of a data set: inexact elsewhere.
+
+    Also give a line that says so.
+    """
     if design.pixels is None:
         raise UsageError(
             f"--inexact-on {data}: the inputs of {design.name} are bits, not pixels of images"
@@ -92,8 +108,11 @@ def merged_on(
     images = load_dataset(data, data_dir=data_dir, download=download).train.images
     inputs = pack_bits(design.pixels.bits(images))
     circuit = merge_equal_on(design.circuit, inputs, len(images))
-    note = f"inexact: signals equal on the {len(images):,} training images of {data} are merged"
-    return design.with_circuit(circuit, note)
+    note = (
+        f"inexact: signals equal on the {len(images):,} training images of {data} are merged, "
+        f"{design.circuit.size:,} gates become {circuit.size:,}"
+    )
+    return design.with_circuit(circuit, note), note
 
 
 def check(a: Design, b: Design, *, seed: int = 0) -> Verdict:
