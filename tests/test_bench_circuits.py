@@ -13,10 +13,13 @@ from bnncli.bench.large_circuits import (
     torchlogix_size,
 )
 from bnncli.bench.life_circuits import _take, decision_circuit
+from bnncli.bench.minimize import N_SEEDS, learned_circuit, take
 from bnncli.bench.suites import SUITES
 from bnncli.circuit import truth_tables
 from bnncli.data.rules import rule_table
 from bnncli.minimize.abc import find_abc
+from bnncli.native import available_isas
+from tests.circuits import counting_life
 
 GATES = {
     "CONST_FALSE": lambda a, b: 0,
@@ -89,3 +92,24 @@ def test_a_rule_is_searched_and_proved(monkeypatch):
     facts = _take("B2/S")
     assert facts["-O3 --budget 0.5"] < facts["start"]
     assert facts["proof"] == "equal on all 512 inputs (exhaustive)"
+
+
+@pytest.mark.skipif(not available_isas(), reason="the C kernels are not built")
+@pytest.mark.parametrize("shared", [False, True])
+def test_searches_tell_what_they_reached_when(shared):
+    facts = take(counting_life(), shared=shared, seconds=(1, 60), stop_at=35, jobs=1)
+    unit = "shared operations" if shared else "gates"
+    assert facts["gates, declared"] == facts["gates, live"] == 46
+    assert facts[f"{unit} at the end"] <= facts[f"{unit} after 60 s"] <= 35
+    assert facts["walks"] >= 1
+    assert 0 < facts["seconds"] <= 60
+
+
+def test_the_suite_minimizes_what_twenty_seeds_learned():
+    names = [case.name for case in SUITES["circuits"].cases()]
+    for unit in ("gates", "shared operations"):
+        assert (
+            sum(name.startswith(f"minimize/gol {unit}, seed ") for name in names) == N_SEEDS == 20
+        )
+    circuit = learned_circuit(0)
+    assert np.array_equal(truth_tables(circuit)[0], rule_table("B3/S23"))

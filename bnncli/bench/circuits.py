@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnncli.bench import emitted, large_circuits, life_circuits
+from bnncli.bench import emitted, large_circuits, life_circuits, minimize
 
 if TYPE_CHECKING:
     from bnncli.bench.harness import Case, Observation
 
 
 def cases() -> list[Case | Observation]:
-    """List the large networks, the rules of automata, then emitted C."""
-    return [*large_circuits.cases(), *life_circuits.cases(), *emitted.cases()]
+    """List large networks, rules of automata, emitted C, and the learned Game of Life by seed."""
+    small = [*life_circuits.cases(), *minimize.cases()]
+    return [*large_circuits.cases(), *small, *emitted.cases()]

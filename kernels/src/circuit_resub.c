@@ -12,7 +12,7 @@
 
 #define MAX_DIVISORS 256 /* signals that a step considers */
 #define MAX_NEW 48       /* new gates that a step considers */
-#define MAX_COPIES 6     /* shifted cones that a step considers */
+#define MAX_COPIES 12    /* shifted cones that a step considers */
 #define MAX_EXTRA 512    /* gates that a step can add, and room for them */
 #define MAX_INSTANCES 9  /* shifts of a gate that are replaced with it */
 #define MAX_OPTIONS 24   /* replacements kept of all that fit */
