@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -19,6 +20,7 @@ from bnncli.codegen.dot import emit_dot
 from bnncli.codegen.javascript import emit_javascript
 from bnncli.codegen.layers import lay_out
 from bnncli.codegen.svg import MAX_GATES, emit_svg
+from bnncli.codegen.wasm import emit_wasm, wasm_source
 from bnncli.errors import BnnError
 from tests.circuits import FULL_ADDER, circuits, life_circuit, random_circuit
 from tests.emitted import check_golden, image_design
@@ -142,6 +144,38 @@ console.log(JSON.stringify([images_circuit_bits(images), images_circuit_scores(i
     assert np.array_equal(np.array(bits).T, unpack_bits(simulate(design.circuit, words), 32))
     assert np.array_equal(scores, design.scores(images))
     assert classes == design.scores(images).argmax(axis=1).tolist()
+
+
+def test_webassembly_without_its_compiler_is_told_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ziglang", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(BnnError, match=r"pip install 'bnncli\[zig\]'"):
+        emit_wasm(ADDER)
+
+
+def test_the_c_of_webassembly_needs_no_library():
+    name, source = wasm_source(ADDER)
+    assert name == "full_adder"
+    assert re.findall("#include <(.*)>", source) == ["stddef.h", "stdint.h"]
+
+
+@needs_node
+@pytest.mark.parametrize("n_gates", [200, 2500])
+def test_webassembly_equals_simulate(n_gates, tmp_path):
+    pytest.importorskip("ziglang")
+    circuit = random_circuit(14, n_gates, 11, seed=n_gates, reach=80)
+    (tmp_path / "net.wasm").write_bytes(emit_wasm(Design("net", circuit)))
+    inputs = np.random.default_rng(1).integers(0, 2**64, (14, 2), dtype=np.uint64)
+    call = f"""
+const bytes = require("fs").readFileSync("{tmp_path}/net.wasm");
+const {{ memory, net_inputs, net_outputs, net_compute }} =
+  new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports;
+new Uint32Array(memory.buffer, net_inputs(), 56).set({inputs.view(np.uint32).ravel().tolist()});
+net_compute();
+console.log(JSON.stringify(Array.from(new Uint32Array(memory.buffer, net_outputs(), 44))));
+"""
+    outputs = np.array(run_node(call, tmp_path), dtype=np.uint32).view(np.uint64)
+    assert np.array_equal(outputs.reshape(11, 2), simulate(circuit, inputs))
 
 
 @pytest.mark.parametrize(

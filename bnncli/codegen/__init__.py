@@ -14,6 +14,7 @@ from bnncli.codegen import (
     svg,
     textform,
     verilog,
+    wasm,
 )
 from bnncli.codegen.emitter import EMITTERS, Emitter, find_emitter
 
@@ -32,4 +33,5 @@ __all__ = [
     "svg",
     "textform",
     "verilog",
+    "wasm",
 ]

@@ -233,28 +233,32 @@ def emit_c(design: Design) -> str:
     return automaton_program(design) if design.channels else circuit_c(design)
 
 
+def circuit_text(design: Design) -> tuple[str, str]:
+    """Give the name of a design and the C of its ends and its circuit."""
+    name, circuit = c_name(design), design.circuit
+    inputs, _ = end_names(design, (name,))
+    if circuit.size > ONE_FUNCTION:
+        # Without inverters between gates, which gcc would not absorb.
+        lines = _large(rebuild(circuit), name)
+    else:
+        lines = _small(circuit, name, inputs)
+    return name, _end_counts(design) + "\n".join(lines) + "\n"
+
+
+def _end_counts(design: Design) -> str:
+    circuit = design.circuit
+    ends = f"DESIGN_INPUTS = {circuit.n_inputs}, DESIGN_OUTPUTS = {circuit.n_outputs}"
+    return f"\nenum {{ {ends} }};\n\n"
+
+
 def circuit_c(design: Design, gates: Callable[[str], Iterator[str]] | None = None) -> str:
     """Write the functions of a design's circuit, and of its pixels and sums.
 
     ``gates`` writes the function NAME, design_run and DESIGN_SLOTS instead of what is usual.
     """
-    name = c_name(design)
-    circuit = design.circuit
-    large = gates is None and circuit.size > ONE_FUNCTION
-    inputs, _ = end_names(design, (name,))
+    name, text = circuit_text(design) if gates is None else (c_name(design), "")
     if gates:
-        lines = gates(name)
-    elif large:
-        # Without inverters between gates, which gcc would not absorb.
-        lines = _large(rebuild(circuit), name)
-    else:
-        lines = _small(circuit, name, inputs)
-    ends = f"DESIGN_INPUTS = {circuit.n_inputs}, DESIGN_OUTPUTS = {circuit.n_outputs}"
-    text = [
-        comment([*head_lines(design), *_usage(design, name, large=large)]),
-        part("word.c"),
-        f"\nenum {{ {ends} }};\n\n",
-        "\n".join(lines) + "\n",
-        *_ends(design),
-    ]
-    return for_design("".join(text), name)
+        text = _end_counts(design) + "\n".join(gates(name)) + "\n"
+    large = gates is None and design.circuit.size > ONE_FUNCTION
+    head = comment([*head_lines(design), *_usage(design, name, large=large)])
+    return for_design("".join([head, part("word.c"), text, *_ends(design)]), name)
