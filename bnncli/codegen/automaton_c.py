@@ -10,18 +10,18 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from bnncli.circuit.ir import FIRST_INPUT
+from bnncli.circuit.ir import FIRST_INPUT, Circuit
 from bnncli.circuit.rebuild import rebuild
-from bnncli.circuit.translation import WINDOW, Constant, schedule, transpose
+from bnncli.circuit.translation import ALL_TRUE, WINDOW, Constant, Read, schedule, transpose
 from bnncli.codegen.c_gates import C_GATES, Style, gate_statements
+from bnncli.codegen.lut3_cover import map_lut3
 from bnncli.errors import BnnError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from bnncli.circuit.design import Design
-    from bnncli.circuit.ir import Circuit
-    from bnncli.circuit.translation import Read, Shared
+    from bnncli.circuit.translation import Shared
 
 PLACES = ("nw", "n", "ne", "w", "c", "e", "sw", "s", "se")
 """The cells of a neighbourhood, in the order of the inputs."""
@@ -181,9 +181,8 @@ class _Sweep:
         yield "WIDE static void step_column(const board *b, long x) {"
         reads = {read for read in self.shared.reads() if read.source < self.shared.channels}
         for channel, column in sorted({(read.source, read.column) for read in reads}):
-            pointer = f"columns_of(b, {channel})[x{_offset(column)}]"
-            pointer = f"b->left[{channel}]" if column < 0 else pointer
-            yield f"    const vec *restrict {COLUMNS[column]}_{channel} = {pointer};"
+            side = COLUMNS[column]
+            yield f"    const vec *restrict {side}_{channel} = b->{side}[{channel}];"
         yield from self._kept_columns()
         for channel in range(self.shared.channels):
             yield f"    vec *restrict next_{channel} = b->next[{channel}];"
@@ -191,24 +190,52 @@ class _Sweep:
         if carried:
             names = ", ".join(f"r{i}_{age} = {{0}}" for i, age in carried)
             yield f"    vec {names};"
-        if not any(column >= 0 for _, _, column in reads):
+        if not any(self._stored):
             yield "    (void)x;"
         yield "    const long rows = b->rows;"
         # Unrolled, what is carried from row to row needs no moves.
         yield "#pragma GCC unroll 4"
         yield "    for (long y = -ROW_WARM_UP; y < rows; y++) {"
-        for i in self._operations:
-            operation = self.shared.operations[i]
-            a, b = (self._value(read) for read in operation[1:])
-            yield f"        const vec r{i} = {C_GATES[operation.op].format(a=a, b=b)};"
-            if self._stored[i]:
-                yield f"        r{i}_at_0[y] = r{i};"
+        yield "#ifdef LUT3"
+        yield from self._luts()
+        yield "#else"
+        for i, (op, *operands) in enumerate(self.shared.operations):
+            a, b = map(self._value, operands)
+            yield f"        const vec r{i} = {C_GATES[op].format(a=a, b=b)};"
+        yield "#endif"
+        yield from (f"        r{i}_at_0[y] = r{i};" for i in self._operations if self._stored[i])
         for channel, end in enumerate(self.shared.outputs):
             yield f"        next_{channel}[y] = {self._output(end, channel)};"
         for i, age in reversed(carried):
             yield f"        r{i}_{age} = r{i}{f'_{age - 1}' if age > 1 else ''};"
         yield "    }"
         yield "}\n"
+
+    def _luts(self) -> Iterator[str]:
+        """Write the operations in three-input tables: those that are kept, and outputs."""
+        reads = dict.fromkeys(read for read in self.shared.reads() if not self._is_here(read))
+        leaves = {read: FIRST_INPUT + i for i, read in enumerate(reads)}
+        first = FIRST_INPUT + len(leaves) - self.shared.channels
+
+        def signal(read: Read) -> int:
+            return leaves[read] if read in leaves else first + read.source
+
+        gates = [(op, signal(a), signal(b)) for op, a, b in self.shared.operations]
+        kept = [i for i in self._operations if self.shared.kept[i] != (0, 0)]
+        ends = [signal(end) for end in self.shared.outputs if isinstance(end, Read)]
+        outputs = [*ends, *(first + self.shared.channels + i for i in kept)]
+        names = ["", "", *map(self._value, reads), *(f"r{i}" for i in self._operations)]
+        for lut in map_lut3(Circuit.of_gates(len(leaves), gates, outputs)):
+            x, y, z = (*lut.leaves, *[lut.leaves[0]] * (3 - len(lut.leaves)))
+            value = f"LUT3(0x{lut.table:02x}, {names[z]}, {names[y]}, {names[x]})"
+            # The table of two inputs is a gate's, twice.
+            if len(lut.leaves) == 2 and 0 < lut.table < 0xFF:
+                value = C_GATES[lut.table & ALL_TRUE].format(a=names[x], b=names[y])
+            yield f"        const vec {names[lut.signal]} = {value};"
+
+    def _is_here(self, read: Read) -> bool:
+        """Tell whether a read is of an operation of this very cell."""
+        return read.source >= self.shared.channels and not read.row and not read.column
 
     def _rows(self, i: int) -> int:
         """Count the rows above whose value is carried in variables."""

@@ -76,13 +76,28 @@ static void rule(const uint64_t *around, uint64_t *next) {
  * computed once: r2_1 was computed for the row above, r2_2 for the one above that. */
 WIDE static void step_column(const board *b, long x) {
     const vec *restrict left_0 = b->left[0];
-    const vec *restrict middle_0 = columns_of(b, 0)[x];
-    const vec *restrict right_0 = columns_of(b, 0)[x + 1];
+    const vec *restrict middle_0 = b->middle[0];
+    const vec *restrict right_0 = b->right[0];
     vec *restrict next_0 = b->next[0];
     vec r0_1 = {0}, r1_1 = {0}, r1_2 = {0}, r2_1 = {0}, r4_1 = {0}, r4_2 = {0};
+    (void)x;
     const long rows = b->rows;
 #pragma GCC unroll 4
     for (long y = -ROW_WARM_UP; y < rows; y++) {
+#ifdef LUT3
+        const vec r0 = right_0[y + 1] ^ left_0[y + 1];
+        const vec r1 = middle_0[y + 1] ^ r0;
+        const vec r2 = right_0[y + 1] & left_0[y + 1];
+        const vec r4 = LUT3(0xe8, middle_0[y + 1], left_0[y + 1], right_0[y + 1]);
+        const vec r6 = LUT3(0x96, r1, r0_1, r1_2);
+        const vec r9 = LUT3(0xe8, r1, r0_1, r1_2);
+        const vec r10 = r4_2 ^ r4;
+        const vec r12 = r2_1 ^ r9;
+        const vec r13 = r2_1 & r9;
+        const vec r15 = LUT3(0xf8, r13, r4, r4_2);
+        const vec r19 = LUT3(0x06, r15, r12, r10);
+        const vec r20 = LUT3(0xe0, r19, r6, middle_0[y]);
+#else
         const vec r0 = right_0[y + 1] ^ left_0[y + 1];
         const vec r1 = middle_0[y + 1] ^ r0;
         const vec r2 = right_0[y + 1] & left_0[y + 1];
@@ -104,6 +119,7 @@ WIDE static void step_column(const board *b, long x) {
         const vec r18 = middle_0[y] | r6;
         const vec r19 = r14 & ~r17;
         const vec r20 = r18 & r19;
+#endif
         next_0[y] = r20;
         r4_2 = r4_1;
         r4_1 = r4;

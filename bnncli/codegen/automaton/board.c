@@ -2,9 +2,12 @@
 WIDE static void close_column(const board *b, vec *column) {
     uint64_t *above = (uint64_t *)(column - 1), *below = (uint64_t *)(column + b->rows);
     const uint64_t *first = (uint64_t *)column, *last = below - LANES;
-    for (long band = 0; band < b->bands; band++) {
-        above[band] = last[(band + b->bands - 1) % b->bands];
-        below[band] = first[(band + 1) % b->bands];
+    const long end = b->bands - 1;
+    above[0] = last[end];
+    below[end] = first[0];
+    for (long band = 0; band < end; band++) {
+        above[band + 1] = last[band];
+        below[band] = first[band + 1];
     }
 }
 
@@ -25,27 +28,36 @@ WIDE static void close_sides(const board *b, vec **column) {
     }
 }
 
-/* Compute the next board. A new column takes the place of an old one that is read no more. */
+/* Compute the next board. A new column takes the place of an old one that is read no more, and the
+ * way changes with each step, so that a step begins with columns that are still in the cache. */
 WIDE static void board_step(board *b) {
+    const long way = b->way, start = way > 0 ? -COLUMN_WARM_UP : b->columns - 1;
+    const long end = way > 0 ? b->columns : -1, first = way > 0 ? 0 : start;
+    vec *behind[CHANNELS]; /* the column before the one that is computed, as it was */
     for (long channel = 0; channel < CHANNELS; channel++) {
-        vec **column = columns_of(b, channel);
-        close_sides(b, column);
-        b->left[channel] = column[-COLUMN_WARM_UP - 1];
+        close_sides(b, columns_of(b, channel));
+        behind[channel] = columns_of(b, channel)[start - way];
     }
-    for (long x = -COLUMN_WARM_UP; x < b->columns; x++) {
+    for (long x = start; x != end; x += way) {
+        for (long channel = 0; channel < CHANNELS; channel++) {
+            vec **column = columns_of(b, channel) + x;
+            b->left[channel] = way > 0 ? behind[channel] : column[-1];
+            b->middle[channel] = column[0];
+            b->right[channel] = way > 0 ? column[1] : behind[channel];
+        }
         step_column(b, x);
         for (long channel = 0; channel < CHANNELS; channel++) {
-            vec **column = columns_of(b, channel);
-            vec *here = column[x];
+            vec **column = columns_of(b, channel) + x, *here = column[0];
             if (x >= 0) {
-                column[x] = b->next[channel];
-                close_column(b, column[x]);
-                b->next[channel] = x ? b->left[channel] : b->spare[channel];
+                column[0] = b->next[channel];
+                close_column(b, column[0]);
+                b->next[channel] = x == first ? b->spare[channel] : behind[channel];
             }
-            b->left[channel] = here;
+            behind[channel] = here;
         }
     }
-    for (long channel = 0; channel < CHANNELS; channel++) b->spare[channel] = b->left[channel];
+    for (long channel = 0; channel < CHANNELS; channel++) b->spare[channel] = behind[channel];
+    b->way = COLUMN_WARM_UP ? 1 : -way;
 }
 
 static long common_divisor(long a, long b) { return b ? common_divisor(b, a % b) : a; }
@@ -56,6 +68,7 @@ static int board_make(board *b, long height, long width) {
     *b = (board){.height = height, .width = width};
     b->stripes = common_divisor(across, 64);
     b->bands = common_divisor(down, LANES);
+    b->way = 1;
     b->rows = down / b->bands;
     b->columns = across / b->stripes;
     const uint64_t on_board = CHANNELS * (uint64_t)(COLUMNS_BEFORE + b->columns + 1);

@@ -26,7 +26,11 @@ typedef uint64_t vec __attribute__((vector_size(BNN_WIDTH / 8), may_alias));
 
 /* Wide vectors are compiled for processors that have them, whatever the compiler's options. */
 #if BNN_WIDTH == 512 && defined(__x86_64__)
+#include <immintrin.h>
 #define WIDE __attribute__((target("avx512f")))
+/* One instruction for any table of three inputs: bit 4a + 2b + c of it is the result. */
+#define LUT3(table, a, b, c) \
+    (vec) _mm512_ternarylogic_epi64((__m512i)(a), (__m512i)(b), (__m512i)(c), table)
 #elif BNN_WIDTH == 256 && defined(__x86_64__)
 #define WIDE __attribute__((target("avx2")))
 #else
@@ -42,10 +46,11 @@ typedef struct {
     long rows, columns;   /* of vectors */
     void *memory;         /* everything below */
     vec **column;         /* the board: all columns of vectors of a channel, then of the next */
-    vec *left[CHANNELS];  /* the column to the left of the one that is computed, as it was */
-    vec *next[CHANNELS];  /* what is computed */
-    vec *spare[CHANNELS]; /* a free column */
-    vec **kept;           /* columns of gates that later columns read */
+    long way;             /* of the sweep over columns, 1 to the right or -1 to the left */
+    /* What a step reads around a column, as it was before, what it writes, and a free column: */
+    const vec *left[CHANNELS], *middle[CHANNELS], *right[CHANNELS];
+    vec *next[CHANNELS], *spare[CHANNELS];
+    vec **kept; /* columns of gates that later columns read */
 } board;
 
 /* The columns of a channel, each given by its vector of row 0. */
