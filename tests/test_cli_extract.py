@@ -159,6 +159,10 @@ def test_a_damaged_model_and_an_unknown_run_are_one_line(cli, tmp_path):
     path = tmp_path / "broken.bnn"
     path.write_bytes(b"BNNPACK\0and no more")
     assert "broken.bnn" in cli("extract", str(path), code=1).stderr
+    missing = cli("extract", "--check", "a.blif", "b.blif", code=1).stderr
+    assert "a.blif: no such file; give a packed model" in missing
+    missing = cli("extract", "--check", "a.blif", "b.blif", code=1).stderr
+    assert "a.blif: no such file; give a packed model" in missing
     assert "no run 'nothing'" in cli("extract", "nothing", code=2).stderr
     assert "no runs in" in cli("extract", code=2).stderr
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,7 @@ from bnncli.errors import BnnError, UsageError
 
 if TYPE_CHECKING:
     from bnncli.circuit import Design
+    from bnncli.cli.training import Manner
     from bnncli.extract.job import Part, Result
     from bnncli.training.runs import Run
 
@@ -147,6 +148,7 @@ def extract(
 ) -> None:
     """Extract a network's circuit, make it small, prove it equal and write it out."""
     from bnncli.cli.progress import search_view
+    from bnncli.cli.training import Manner
     from bnncli.codegen import find_emitter
     from bnncli.extract.files import check_format, check_output, emitted, write
     from bnncli.extract.job import Part, run
@@ -154,20 +156,23 @@ def extract(
     from bnncli.training.signals import stop_on_signals
 
     part = Part(pure, layer, neuron)
+    manner = replace(Manner.plain(runs_dir, quiet=quiet), data_dir=data_dir, download=not offline)
     if check is not None:
         if target is not None or output is not None:
             raise UsageError("--check A B compares and writes nothing; give it alone")
-        _check(check, part, runs_dir, seed=seed, as_json=as_json, quiet=quiet)
+        _check(check, part, manner, seed=seed, as_json=as_json)
         return
     find_emitter(format_name)
     if as_json and output is None:
         raise UsageError("--json: stdout carries the circuit; give it a file with -o FILE")
     if output is not None:
         check_output(output, force=force)
-    path, name = _source(target, rule, runs_dir, quiet=quiet)
+    path, name = _source(target, rule, manner)
 
     def begin(design: Design) -> None:
-        check_format(design, format_name)
+        blank = check_format(design, format_name)
+        if output is None and isinstance(blank, bytes) and sys.stdout.isatty():
+            raise UsageError(f"--format {format_name}: not for a terminal; give -o FILE")
         view.begin(design)
 
     wish = Wish(level, budget, seed, jobs, shared)
@@ -200,9 +205,7 @@ def extract(
         raise typer.Exit(130)
 
 
-def _source(
-    target: str | None, rule: str | None, runs_dir: Path, *, quiet: bool
-) -> tuple[Path, str | None]:
+def _source(target: str | None, rule: str | None, manner: Manner) -> tuple[Path, str | None]:
     """Give the file to read and the name of what it holds; train a recipe where there is no run."""
     from bnncli.recipes import recipe_names, settings_from
     from bnncli.training.runs import find_run
@@ -211,19 +214,23 @@ def _source(
         if rule is not None:
             raise UsageError(f"--rule {rule}: {target} is a file; give a recipe such as gol")
         return Path(target), None
+    if target is not None and Path(target).suffix and not Path(target).exists():
+        raise BnnError(
+            f"{target}: no such file; give a packed model, a netlist, a run or a recipe such as gol"
+        )
     if target is None and rule is not None:
         target = "gol"
     if target in recipe_names():
-        from bnncli.cli.training import Manner, trained
+        from bnncli.cli.training import trained
 
         settings = settings_from(target)
         if rule is not None:
             settings = settings.updated({"data": {"name": f"rule:{rule}"}})
-        run = trained(settings, target, Manner.plain(runs_dir, quiet=quiet))
+        run = trained(settings, target, manner)
         return _finished(run), target if rule is None else f"{target}_{rule}"
     if rule is not None:
         raise UsageError(f"--rule {rule}: {target} is no recipe; give one such as gol")
-    run = find_run(target, runs_dir)
+    run = find_run(target, manner.runs_dir)
     return _finished(run), run.name
 
 
@@ -235,16 +242,14 @@ def _finished(run: Run) -> Path:
     return run.packed
 
 
-def _check(
-    names: tuple[str, str], part: Part, runs_dir: Path, *, seed: int, as_json: bool, quiet: bool
-) -> None:
+def _check(names: tuple[str, str], part: Part, manner: Manner, *, seed: int, as_json: bool) -> None:
     from bnncli.extract.files import open_design
     from bnncli.extract.job import check
     from bnncli.extract.work import plain_verdict
 
     a, b = (
         open_design(path, name=name, pure=part.pure, layer=part.layer, neuron=part.neuron)
-        for path, name in (_source(given, None, runs_dir, quiet=quiet) for given in names)
+        for path, name in (_source(given, None, manner) for given in names)
     )
     verdict = check(a, b, seed=seed)
     if as_json:
@@ -275,9 +280,10 @@ def _print_passes(result: Result) -> None:
 
 def _print_summary(result: Result, output: Path | None) -> None:
     found = result.extraction
+    circuit = found.design.circuit
     lines = {
-        "circuit": f"{found.design.name}: {found.design.circuit.n_inputs:,} inputs, "
-        f"{found.design.circuit.n_outputs:,} outputs, depth {found.design.circuit.depth}",
+        "circuit": f"{found.design.name}: {_count(circuit.n_inputs, 'input')}, "
+        f"{_count(circuit.n_outputs, 'output')}, depth {circuit.depth}",
         "gates": f"{found.declared:,} declared, {found.live:,} live, {found.minimized:,} minimized",
     }
     before = "declared"
@@ -295,6 +301,10 @@ def _print_summary(result: Result, output: Path | None) -> None:
         lines["wrote"] = str(output)
     for name, value in lines.items():
         print_note(f"{name:<8} {value}")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
 
 
 def _to_dict(result: Result, format_name: str, output: Path | None) -> dict[str, Any]:

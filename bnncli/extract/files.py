@@ -64,9 +64,12 @@ def emitted(design: Design, format_name: str) -> bytes:
     return content if isinstance(content, bytes) else content.encode()
 
 
-def check_format(design: Design, format_name: str) -> None:
-    """Refuse a format that cannot hold such a design, before the design is made small."""
+def check_format(design: Design, format_name: str) -> str | bytes:
+    """Refuse a format that cannot hold such a design, before the design is made small.
+
+    Give a design with the same ends and no gates in that format.
+    """
     circuit = design.circuit
     # What a format can hold depends on the ends alone.
     blank = Circuit.of_gates(circuit.n_inputs, [], [0] * circuit.n_outputs)
-    emitted(dataclasses.replace(design, circuit=blank), format_name)
+    return find_emitter(format_name).emit(dataclasses.replace(design, circuit=blank))
