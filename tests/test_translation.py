@@ -33,7 +33,9 @@ def run_schedule(shared: Shared, board: np.ndarray) -> np.ndarray:
 def test_the_schedule_steps_boards_as_the_circuit_does(circuit, height, width, seed):
     board = random_board((circuit.n_outputs, height, width), seed)
     expected = brute_step(circuit, board)
-    np.testing.assert_array_equal(run_schedule(schedule(circuit), board), expected)
+    for across in (True, False):
+        shared = schedule(circuit, across=across)
+        np.testing.assert_array_equal(run_schedule(shared, board), expected)
 
 
 @given(local_rules())
@@ -48,6 +50,14 @@ def test_a_sweep_can_compute_them(circuit):
     for end in shared.outputs:
         assert isinstance(end, Constant) or max(end[1:]) <= (end.source < shared.channels)
     assert max(shared.warm_up) <= 2
+
+
+@given(local_rules())
+def test_sharing_down_columns_only_reads_no_other_column(circuit):
+    shared = schedule(circuit, across=False)
+    assert shared_operations(circuit) <= shared.size <= rebuild(circuit).size
+    assert shared.warm_up[1] == 0
+    assert all(columns == 0 for _, columns in shared.kept)
 
 
 @given(local_rules(), st.integers(0, 99))

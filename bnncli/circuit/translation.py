@@ -169,17 +169,22 @@ class _Signal(NamedTuple):
     complement: int
 
 
-def schedule(circuit: Circuit) -> Shared:
-    """Find the operations that cells share, and an order by rows."""
-    classes = _Classes(rebuild(circuit))
+def schedule(circuit: Circuit, *, across: bool = True) -> Shared:
+    """Find the operations that cells share, and an order by rows.
+
+    Without ``across`` cells share only with those above and below, and no operation reads another
+    one from a column to the left.
+    """
+    classes = _Classes(rebuild(circuit), across=across)
     return _in_row_order(classes.channels, classes.operations, classes.outputs())
 
 
 class _Classes:
     """Hash the gates of a clean circuit up to translation and complement."""
 
-    def __init__(self, circuit: Circuit) -> None:
+    def __init__(self, circuit: Circuit, *, across: bool) -> None:
         self.channels = channels_of(circuit)
+        self._across = across
         self.operations: list[Operation] = []
         self._known: dict[Operation, int] = {}
         self._ends = circuit.outputs.tolist()
@@ -205,8 +210,8 @@ class _Classes:
         if complement:
             table ^= ALL_TRUE
         key, anchor = min(
-            (_key(table, x, y), x[1:3]),
-            (_key(SWAP[table], y, x), y[1:3]),
+            self._key(table, x, y),
+            self._key(SWAP[table], y, x),
             key=lambda pair: _order(pair[0]),
         )
         known = self._known.get(key)
@@ -214,6 +219,16 @@ class _Classes:
             known = self._known[key] = self.channels + len(self.operations)
             self.operations.append(key)
         return _Signal(known, *anchor, complement)
+
+    def _key(self, table: int, x: _Signal, y: _Signal) -> tuple[Operation, tuple[int, int]]:
+        """Give a gate as seen from its place, and the place: that of the first operand."""
+        row, column = x.row, x.column if self._across else 0
+        operation = Operation(
+            table,
+            Read(x.source, 0, x.column - column),
+            Read(y.source, y.row - row, y.column - column),
+        )
+        return operation, (row, column)
 
     def outputs(self) -> list[Read | Constant]:
         """Give the outputs; what must be complemented turns its operation, or is inverted."""
@@ -244,15 +259,9 @@ class _Classes:
         return given
 
 
-def _key(table: int, x: _Signal, y: _Signal) -> Operation:
-    return Operation(
-        table, Read(x.source, 0, 0), Read(y.source, y.row - x.row, y.column - x.column)
-    )
-
-
 def _order(operation: Operation) -> tuple[int, ...]:
     op, a, b = operation
-    return (a.source, b.source, op, b.row, b.column)
+    return (a.source, b.source, op, b.row, b.column, a.column)
 
 
 def _in_row_order(

@@ -81,13 +81,23 @@ def automaton_library(design: Design) -> str:
 
 
 def sweep_of(circuit: Circuit) -> tuple[Shared, bool]:
-    """Schedule a rule by rows or, if fewer columns of gates are kept then, by columns: transposed.
+    """Choose how a rule is swept: sharing along rows only or also along columns, or transposed.
 
-    A gate that a later row reads stays in a register; one that a later column reads is stored.
+    What a later row reads stays in a register. What a later column reads is stored, and columns
+    before the board are computed for it: of eight columns, which a board of 512 has, two more.
     """
-    upright, turned = schedule(circuit), schedule(transpose(circuit))
-    stored = [sum(columns > 0 for _, columns in shared.kept) for shared in (upright, turned)]
-    return (turned, True) if stored[1] < stored[0] else (upright, False)
+    sweeps = [
+        (schedule(turned, across=across), turned is not circuit)
+        for turned in (circuit, transpose(circuit))
+        for across in (True, False)
+    ]
+
+    def cost(sweep: tuple[Shared, bool]) -> float:
+        shared = sweep[0]
+        stored = sum(columns > 0 for _, columns in shared.kept)
+        return shared.size * (1 + shared.warm_up[1] / 8) + stored
+
+    return min(sweeps, key=cost)
 
 
 def _check(design: Design) -> None:
@@ -107,7 +117,7 @@ def _head(design: Design, shared: Shared) -> str:
         "",
         *map(_comment, design.notes),
         f"{_count(design.circuit.size, 'gate')} a cell; with work shared between cells",
-        f"{_count(shared.size, 'operation')} a word, {shared.row_operations} of them on one row.",
+        f"{_count(shared.size, 'operation')} a word, {shared.row_operations} of them on one row",
         "",
         "    gcc gate.c -O3 -Wall -Wextra -o gate",
         "    ./gate                      in the terminal",

@@ -2,7 +2,7 @@
  *
  * Rule B3/S23.
  * 28 gates a cell; with work shared between cells
- * 21 operations a word, 5 of them on one row.
+ * 21 operations a word, 5 of them on one row
  *
  *     gcc gate.c -O3 -Wall -Wextra -o gate
  *     ./gate                      in the terminal
