@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -22,7 +23,10 @@ from bnncli.bench.logic_inference import (
 from bnncli.bits import WORD_BITS
 from bnncli.circuit.design import Design, PixelInputs
 from bnncli.circuit.ir import Circuit
+from bnncli.circuit.rebuild import rebuild
 from bnncli.circuit.sums import ClassSums
+from bnncli.codegen.c import PART
+from bnncli.codegen.chunks import plan
 from bnncli.codegen.compiled import CompiledDesign
 from bnncli.errors import BnnError
 from bnncli.native import CBackend, available_isas
@@ -50,13 +54,22 @@ def network_design(network: LogicNetwork) -> Design:
 def compiled(shape: Shape) -> tuple[CompiledDesign, Mapping[str, float | str]]:
     """Emit and compile the network, once a process."""
     design = network_design(layered_network(shape))
-    began = time.perf_counter()
+    began, before = time.perf_counter(), os.times()
     found = CompiledDesign(design, keep=False)
+    seconds, after = time.perf_counter() - began, os.times()
     compiler = find_compiler()
-    command = f"{compiler.name if compiler else ''} {' '.join(found.options)}"
+    clean = rebuild(design.circuit)
+    cut = plan(clean, PART)
     return found, {
-        "seconds to emit and build": time.perf_counter() - began,
-        "built with": command,
+        "seconds to emit and build": seconds,
+        "processor seconds of the compiler": (
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        ),
+        "built with": f"{compiler.name if compiler else ''} {' '.join(found.options)}",
+        "values read in a later part": f"{len(cut.slot)} of {clean.size}, in {cut.n_slots} slots",
     }
 
 
