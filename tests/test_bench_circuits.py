@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from bnncli.bench.large_circuits import (
+    _check,
+    _from_torchlogix,
     _take_random,
     _torchlogix_dict,
     abc_facts,
@@ -17,6 +21,7 @@ from bnncli.bench.minimize import N_SEEDS, learned_circuit, take
 from bnncli.bench.suites import SUITES
 from bnncli.circuit import truth_tables
 from bnncli.data.rules import rule_table
+from bnncli.errors import BnnError
 from bnncli.minimize.abc import find_abc
 from bnncli.native import available_isas
 from tests.circuits import counting_life
@@ -69,6 +74,15 @@ def test_a_peer_is_given_the_same_circuit():
             a, b = (values.get(gate[end], 0) for end in ("in0", "in1"))
             values[gate["gate_id"]] = GATES[gate["op"]](a, b)
         assert [values[i] for i in given["outputs"]] == tables[:, case].tolist()
+    assert np.array_equal(truth_tables(_from_torchlogix(given)), tables)
+
+
+def test_results_that_differ_are_refused():
+    circuit = layered(5, 16, 2, seed=1)
+    assert _check("x", circuit, circuit) == ""
+    wrong = replace(circuit, op=circuit.op ^ 1)
+    with pytest.raises(BnnError, match="bench: x changed the circuit: differ: output"):
+        _check("x", wrong, circuit)
 
 
 def test_programs_that_are_not_installed_are_named(monkeypatch):

@@ -221,7 +221,7 @@ def test_abc_that_is_missing_or_fails(monkeypatch, tmp_path):
     with pytest.raises(BnnError, match=r"abc: not done with map after 0\.1 s"):
         run_abc(FULL_ADDER, "map", seconds=0.1)
     with pytest.raises(UsageError, match="unknown abc script"):
-        run_abc(FULL_ADDER, "mapp")
+        run_abc(FULL_ADDER, "mfs")
     monkeypatch.setenv("PATH", "")
     with pytest.raises(BnnError, match="needs one of abc"):
         run_abc(FULL_ADDER)

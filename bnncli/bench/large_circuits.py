@@ -13,11 +13,12 @@ import numpy as np
 
 from bnncli.bench.harness import Observation
 from bnncli.bits import pack_bits
-from bnncli.circuit import FIRST_INPUT, Circuit, ClassSums, Design, PixelInputs, rebuild
+from bnncli.circuit import FIRST_INPUT, Builder, Circuit, ClassSums, Design, PixelInputs, rebuild
 from bnncli.errors import BnnError
-from bnncli.gates import N_GATES, TRIVIAL
+from bnncli.gates import N_GATES, NOT_A, TRIVIAL, WIRE_A
 from bnncli.minimize import merge_equal_on, optimize, optimize_design
 from bnncli.minimize.abc import SCRIPTS, find_abc, run_abc
+from bnncli.prove import compare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,16 +81,42 @@ def _torchlogix_dict(circuit: Circuit) -> dict[str, Any]:
     return {"n_inputs": n_inputs, "input_shape": [n_inputs], "gates": gates, "outputs": outputs}
 
 
-def torchlogix_size(circuit: Circuit) -> float | str:
+def _from_torchlogix(given: dict[str, Any]) -> Circuit:
+    """Read what torchlogix writes."""
+    build = Builder(given["n_inputs"])
+    literals = dict(enumerate(build.inputs())) | {-1: 0}
+    for gate in given["gates"]:
+        # A wire or an inverter reads its first input alone.
+        op = {"NOT": NOT_A, "WIRE": WIRE_A}.get(gate["op"])
+        if op is None:
+            op = TORCHLOGIX_OPS.index(gate["op"])
+        x, y = literals[gate["in0"]], literals[gate["in1"]]
+        literals[gate["gate_id"]] = build.gate(op, x, y)
+    return build.build([literals[i] for i in given["outputs"]])
+
+
+def _check(name: str, made: Circuit, circuit: Circuit) -> str:
+    """Refuse a result that differs; say so where it is not proved equal."""
+    verdict = compare(made, circuit)
+    if verdict.equal is False:
+        raise BnnError(f"bench: {name} changed the circuit: {verdict.sentence()}")
+    return "" if verdict.proved else f", {verdict.sentence()}"
+
+
+def torchlogix_size(circuit: Circuit) -> str:
     """Count the gates that torchlogix's ``simplify`` leaves, wires and constants aside."""
     if importlib.util.find_spec("torchlogix") is None:
         return "not installed"
     peer = importlib.import_module("torchlogix.circuit").Circuit.from_dict(
         _torchlogix_dict(circuit)
     )
+    began = time.perf_counter()
     peer.simplify()
+    seconds = time.perf_counter() - began
     free = {"CONST_FALSE", "CONST_TRUE", "WIRE"}
-    return sum(gate.op.name not in free for gate in peer.gates)
+    size = sum(gate.op.name not in free for gate in peer.gates)
+    doubt = _check("torchlogix", _from_torchlogix(peer.to_dict()), circuit)
+    return f"{size:,} in {seconds:.1f} s{doubt}"
 
 
 def _timed_rebuild(circuit: Circuit) -> float:
@@ -110,12 +137,14 @@ def abc_facts(circuit: Circuit, scripts: list[str]) -> Facts:
     for script in scripts:
         began = time.perf_counter()
         try:
-            size = run_abc(circuit, script, seconds=ABC_LIMIT).size
+            made = run_abc(circuit, script, seconds=ABC_LIMIT)
         except BnnError as error:
             facts[f"abc {script}"] = str(error)
             continue
-        sizes.append(size)
-        facts[f"abc {script}"] = f"{size:,} in {time.perf_counter() - began:.1f} s"
+        seconds = time.perf_counter() - began
+        sizes.append(made.size)
+        doubt = _check(f"abc {script}", made, circuit)
+        facts[f"abc {script}"] = f"{made.size:,} in {seconds:.1f} s{doubt}"
     return {**facts, "best of abc": min(sizes)} if sizes else facts
 
 
