@@ -184,6 +184,13 @@ def _place(layers: Sequence[Sequence[Node]]) -> None:
             gaps = [(x.height + y.height) / 2 for x, y in pairwise(layer)]
             for node, y in zip(layer, _settle(wanted, weights, gaps), strict=True):
                 node.y = y
+    # The mean lets long wires fall in steps: from left to right each keeps its height if it can.
+    for layer in layers[1:]:
+        wanted = [node.sources[0].y if node.passes else node.y for node in layer]
+        weights = [0.25 if node.passes else 1.0 for node in layer]
+        gaps = [(x.height + y.height) / 2 for x, y in pairwise(layer)]
+        for node, y in zip(layer, _settle(wanted, weights, gaps), strict=True):
+            node.y = y
     top = min((node.y for layer in layers for node in layer), default=0.0)
     for layer in layers:
         for node in layer:

@@ -24,7 +24,7 @@ WIRES = ("#0072B2", "#D55E00", "#007A5A", "#9B4F81", "#5A5A5A", "#8A6D00")
 WIDTH, HALF = 40.0, 17.0
 """Width and half the height of a gate."""
 
-TRACK, MARGIN, PIN = 7.0, 24.0, 12.0
+TRACK, MARGIN, PIN, LINE = 7.0, 24.0, 12.0, 16.0
 BUBBLE = 3.5
 
 _AND = "M0 -17 H20 A17 17 0 0 1 20 17 H0 Z"
@@ -178,10 +178,12 @@ def emit_svg(design: Design) -> str:
     layers = lay_out(circuit, inputs, outputs)
     names = [node.label for layer in (layers[0], layers[-1]) for node in layer]
     drawing = _Drawing(layers, 9.0 * max(map(len, names), default=0))
-    top = 58.0
-    height = top + max((node.y for layer in layers for node in layer), default=0.0) + MARGIN + HALF
     title = f"{circuit.size} two-input gates, depth {circuit.depth}"
-    width = max(drawing.width, 240.0, 9.0 * max(len(title), len(design.name)) + 2 * MARGIN)
+    said = [title, *(line for note in design.notes for line in note.splitlines())]
+    top = 42.0 + LINE * len(said)
+    height = top + max((node.y for layer in layers for node in layer), default=0.0) + MARGIN + HALF
+    widest = max(6.5 * max(map(len, said)), 10.0 * len(design.name))
+    width = max(drawing.width, widest + 2 * MARGIN)
     size = f'width="{width:g}" height="{height:g}"'
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" {size}>',
@@ -189,13 +191,17 @@ def emit_svg(design: Design) -> str:
         "<style>",
         f"text {{ font: 14px sans-serif; fill: {INK}; }}",
         ".gate { font-size: 9px; text-anchor: middle; }",
+        ".note { font-size: 12px; }",
         ".name { font-size: 16px; font-weight: bold; }",
         "polyline { fill: none; stroke-width: 1.6; stroke-linejoin: round; }",
         "path, circle { stroke-width: 1.4; }",
         "</style>",
         f'<rect width="{width:g}" height="{height:g}" fill="white"/>',
         f'<text x="{MARGIN:g}" y="26" class="name">{escape(design.name)}</text>',
-        f'<text x="{MARGIN:g}" y="44" style="font-size: 12px">{title}</text>',
+        *(
+            f'<text x="{MARGIN:g}" y="{44 + LINE * i:g}" class="note">{escape(line)}</text>'
+            for i, line in enumerate(said)
+        ),
         f'<g transform="translate(0 {top + HALF:g})">',
         *drawing.wires,
         *drawing.dots,
