@@ -105,6 +105,19 @@ def test_the_program_steps_as_the_rule(cli, model, tmp_path):
     subprocess.run([str(program), "--check", "--steps", "3"], check=True, capture_output=True)
 
 
+def test_c_of_an_automaton_counts_what_cells_share(cli, model, tmp_path):
+    out = str(tmp_path / "life")
+    shared = cli.json("extract", str(model), "-O2", "-o", out)
+    assert shared["cost"] == "shared operations"
+    assert shared["shared_operations"] <= shared["minimized_gates"]
+    for options in (("--no-shared",), ("--format", "text")):
+        alone = cli.json("extract", str(model), "-O2", "-o", out, "--force", *options)
+        assert alone["cost"] == "gates"
+        assert alone["passes"][-1]["after"] == alone["minimized_gates"]
+    rest = ("--layer", "1", "--shared", "--format", "text")
+    assert "is no cellular automaton" in cli("extract", str(model), *rest, code=2).stderr
+
+
 def test_two_circuits_are_compared(cli, model, tmp_path):
     text = tmp_path / "life.txt"
     cli("extract", str(model), "-O2", "--format", "text", "-o", str(text), "-q")

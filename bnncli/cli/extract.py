@@ -83,13 +83,14 @@ def extract(
         ),
     ] = 20.0,
     shared: Annotated[
-        bool,
+        bool | None,
         option(
-            "--shared",
+            "--shared/--no-shared",
             CIRCUIT,
-            "Of an automaton, minimize what is computed once for neighbouring cells.",
+            "Minimize an automaton's operations, work shared between cells, not a cell's gates. "
+            "Default: for C.",
         ),
-    ] = False,
+    ] = None,
     pure: Annotated[
         bool,
         option(
@@ -175,6 +176,8 @@ def extract(
             raise UsageError(f"--format {format_name}: not for a terminal; give -o FILE")
         view.begin(design)
 
+    if shared is None and format_name != "c":
+        shared = False
     wish = Wish(level, budget, seed, jobs, shared)
     with stop_on_signals() as stop, search_view(stderr(), wish, quiet=quiet) as view:
         result = run(
@@ -264,6 +267,7 @@ def _print_passes(result: Result) -> None:
     found = result.extraction
     if found.cached:
         print_note("optimized before, taken from the cache")
+    cost = "operations" if found.shared else "gates"
     rows = [
         (
             step.name,
@@ -275,7 +279,7 @@ def _print_passes(result: Result) -> None:
         for step in found.steps
     ]
     if rows:
-        stderr().print(table(("pass", "gates before", "after", "time", ""), rows))
+        stderr().print(table(("pass", f"{cost} before", "after", "time", ""), rows))
 
 
 def _print_summary(result: Result, output: Path | None) -> None:
@@ -286,6 +290,8 @@ def _print_summary(result: Result, output: Path | None) -> None:
         f"{_count(circuit.n_outputs, 'output')}, depth {circuit.depth}",
         "gates": f"{found.declared:,} declared, {found.live:,} live, {found.minimized:,} minimized",
     }
+    if found.shared_operations is not None:
+        lines["shared"] = f"{_count(found.shared_operations, 'operation')} a word of cells"
     before = "declared"
     if result.inexact:
         lines["inexact"] = result.inexact.removeprefix("inexact: ")

@@ -189,9 +189,12 @@ class SearchView:
         self.console = console
         self.wish = wish
         self.status = status
+        self.unit = "gates"
 
     def begin(self, design: Design) -> None:
         """Hear of the design before it is optimized."""
+        if self.wish.on(design).shared:
+            self.unit = "operations"
         line = f"minimizing {design.name}: {design.circuit.n_gates:,} declared gates, -O{self.wish.level}"
         if self.wish.level == SEARCHES:
             line += f", up to {self.wish.budget:g} s of search; Ctrl-C takes the best so far"
@@ -200,8 +203,7 @@ class SearchView:
     def update(self, progress: Progress) -> None:
         """Hear of the search while it runs."""
         if self.status is not None:
-            unit = "operations shared" if self.wish.shared else "gates"
-            self.status.update(f"{progress.cost:,} {unit} after {progress.seconds:.0f} s")
+            self.status.update(f"{progress.cost:,} {self.unit} after {progress.seconds:.0f} s")
 
 
 class QuietSearch(SearchView):

@@ -72,6 +72,7 @@ def run(
     given, inexact = design, ""
     if inexact_on is not None:
         design, inexact = merged_on(given, inexact_on, data_dir=data_dir, download=download)
+    wish = wish.on(design)
     if on_design is not None:
         on_design(design)
     found = extract(design, wish, on_progress=on_progress, should_stop=should_stop)

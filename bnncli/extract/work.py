@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bnncli import __version__
 from bnncli.circuit import Builder, Circuit, ClassSums, Design, from_text, to_text
+from bnncli.circuit.translation import shared_operations
 from bnncli.data.files import replacing
 from bnncli.data.store import cache_dir
 from bnncli.errors import BnnError, UsageError
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from bnncli.minimize.search import Progress
 
-CACHE_FORMAT = 2
+CACHE_FORMAT = 3
 CLEAN = 1
 """The level whose result structure alone proves."""
 
@@ -39,14 +40,23 @@ BUDGET = 20.0
 class Wish:
     """How much to do: the level of optimization, seconds of search, seed and processes.
 
-    With ``shared`` an automaton's search counts what neighbouring cells share once.
+    With ``shared`` a search counts what neighbouring cells share once; None says so of automata.
     """
 
     level: int = 3
     budget: float = BUDGET
     seed: int = 0
     jobs: int = 0
-    shared: bool = False
+    shared: bool | None = None
+
+    def on(self, design: Design) -> Wish:
+        """Settle for a design what is left open; refuse to share where there are no cells."""
+        if self.shared and not design.channels:
+            raise UsageError(
+                f"--shared: {design.name} is no cellular automaton, whose cells could share"
+            )
+        shared = bool(design.channels) if self.shared is None else self.shared
+        return dataclasses.replace(self, shared=shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +65,8 @@ class Extraction:
 
     ``declared`` counts all gates of the design that was given, ``live`` those that some output
     needs once constants, wires and inverters are followed, ``minimized`` those that are left;
-    ``unproved`` are those of a smaller circuit that was set aside for want of a proof.
+    ``unproved`` are those of a smaller circuit that was set aside for want of a proof. The costs of
+    passes are gates, or operations a word with ``shared``.
     """
 
     design: Design
@@ -66,8 +77,14 @@ class Extraction:
     verdict: Verdict
     seconds: float
     unproved: int | None = None
+    shared: bool = False
     stopped: bool = False
     cached: bool = False
+
+    @property
+    def shared_operations(self) -> int | None:
+        """Count an automaton's operations a word where neighbouring cells share work."""
+        return shared_operations(self.design.circuit) if self.design.channels else None
 
     def to_dict(self) -> dict[str, Any]:
         """Give plain values."""
@@ -80,7 +97,9 @@ class Extraction:
             "minimized_gates": self.minimized,
             "unproved_gates": self.unproved,
             "depth": self.design.circuit.depth,
+            "shared_operations": self.shared_operations,
             "verdict": plain_verdict(self.verdict),
+            "cost": "shared operations" if self.shared else "gates",
             "passes": [asdict(step) for step in self.steps],
             "seconds": self.seconds,
             "stopped": self.stopped,
@@ -113,16 +132,13 @@ def minimize_design(
     A smaller circuit without a proof gives way to the clean one that has it.
     """
     began = time.perf_counter()
-    if wish.shared and not design.channels:
-        raise UsageError(
-            f"--shared: {design.name} is no cellular automaton, whose cells could share"
-        )
+    wish = wish.on(design)
     circuit = design.circuit
     effort = Effort(
         seed=wish.seed,
         jobs=wish.jobs,
         budget=wish.budget,
-        shared=wish.shared,
+        shared=bool(wish.shared),
         should_stop=should_stop or never,
         on_progress=on_progress,
     )
@@ -142,6 +158,7 @@ def minimize_design(
         made.verdict,
         time.perf_counter() - began,
         unproved,
+        bool(wish.shared),
         stopped=should_stop is not None and should_stop(),
     )
     return dataclasses.replace(found, design=noted(found))
@@ -205,6 +222,7 @@ def _restored(values: dict[str, Any], design: Design) -> Extraction:
         Verdict(**found),
         values["seconds"],
         values["unproved"],
+        values["shared"],
         cached=True,
     )
     return dataclasses.replace(made, design=noted(made))
@@ -222,6 +240,7 @@ def keep(found: Extraction, design: Design, wish: Wish) -> None:
         "verdict": asdict(found.verdict),
         "seconds": found.seconds,
         "unproved": found.unproved,
+        "shared": found.shared,
     }
     path = _path(design, wish)
     try:
@@ -246,6 +265,7 @@ def extract(
     should_stop: Callable[[], bool] | None = None,
 ) -> Extraction:
     """Give the kept result for a design, or make and keep it; a stopped one is not kept."""
+    wish = wish.on(design)
     known = recall(design, wish)
     if known is not None:
         return known
