@@ -120,6 +120,18 @@ def test_a_compiler_given_by_name_is_used_or_refused(monkeypatch):
         find_compiler()
 
 
+def test_a_compiler_that_cannot_be_run_is_told_in_one_line(monkeypatch, tmp_path):
+    monkeypatch.setenv("CC", '"cc')
+    with pytest.raises(BnnError, match="cannot be read"):
+        find_compiler()
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fELF")
+    broken.chmod(0o755)
+    monkeypatch.setenv("CC", str(broken))
+    with pytest.raises(BnnError, match="cannot be run"):
+        find_compiler()
+
+
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written_is_named(folders, capsys):
     folders[0].mkdir(mode=0o500)

@@ -166,6 +166,7 @@ WRONG = {
     "aig 3 2 0 1 1\n": "truncated",
     "aig 9 2 0 1 1\n6\n": "do not fit",
     "aig 3 2 0 1 1\n6\n\x7f\x01": "AND gate",
+    "aig 4000000000 4000000000 0 0 0\n": "at most",
     "aag 999999999 2 0 1 1\n": "do not fit",
     "aag 3 2 0 1 1\n2\n4\n6\n6 2\n": "expected an AND",
     "aag 3 2 0 1 1\n2\n4\n6\n7 2 4\n": "AND gate",

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from bnncli.circuit.design import Design
     from bnncli.circuit.ir import Circuit
 
+MAX_INPUTS = 1 << 22
+"""The binary form names inputs by their number alone: a damaged one would fill the memory."""
+
 
 @dataclass
 class AndGraph:
@@ -192,6 +195,8 @@ def read_aiger(data: bytes, source: str) -> Circuit:
         )
     if largest > len(data) + n_inputs or (kind == "aig" and largest != n_inputs + n_ands):
         raise BnnError(f"{source}: {largest} variables do not fit {n_inputs} inputs, {n_ands} ANDs")
+    if n_inputs > MAX_INPUTS:
+        raise BnnError(f"{source}: {n_inputs} inputs, expected at most {MAX_INPUTS}")
     binary = kind == "aig"
     inputs = (
         list(range(1, n_inputs + 1))

@@ -58,7 +58,10 @@ class Library:
 
 def find_compiler() -> Compiler | None:
     """Find the C compiler: $CC, else cc, clang or gcc; None where there is none."""
-    given = shlex.split(os.environ.get("CC", ""))
+    try:
+        given = shlex.split(os.environ.get("CC", ""))
+    except ValueError as error:
+        raise BnnError(f"CC={os.environ['CC']} cannot be read ({error}); set CC anew") from None
     if given:
         if shutil.which(given[0]) is None:
             raise BnnError(
@@ -72,9 +75,15 @@ def find_compiler() -> Compiler | None:
 
 @cache
 def _compiler(command: tuple[str, ...]) -> Compiler:
-    said = subprocess.run(
-        [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
-    )
+    try:
+        said = subprocess.run(
+            [*command, "--version"], capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise BnnError(
+            f"{shlex.join(command)} cannot be run ({error.strerror or error}); set CC to a C "
+            f"compiler, or unset it"
+        ) from None
     return Compiler(command, said.stdout + said.stderr)
 
 
