@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 PLACES = ("nw", "n", "ne", "w", "c", "e", "sw", "s", "se")
 """The cells of a neighbourhood, in the order of the inputs."""
 
+UNROLLED = 64
+"""Operations up to which the rows of a column are unrolled."""
+
 COLUMNS = {-1: "left", 0: "middle", 1: "right"}
 _INCLUDES = """\
 #define _POSIX_C_SOURCE 200112L
@@ -196,15 +199,16 @@ class _Sweep:
         yield from self._kept_columns()
         for channel in range(self.shared.channels):
             yield f"    vec *restrict next_{channel} = b->next[{channel}];"
-        carried = [(i, age) for i in self._operations for age in range(1, self._rows(i) + 1)]
+        carried = self._carried()
         if carried:
             names = ", ".join(f"r{i}_{age} = {{0}}" for i, age in carried)
             yield f"    vec {names};"
         if not any(self._stored):
             yield "    (void)x;"
         yield "    const long rows = b->rows;"
-        # Unrolled, what is carried from row to row needs no moves.
-        yield "#pragma GCC unroll 4"
+        if self.shared.size <= UNROLLED:
+            # What is carried from row to row needs no moves then.
+            yield "#pragma GCC unroll 4"
         yield "    for (long y = -ROW_WARM_UP; y < rows; y++) {"
         yield "#ifdef LUT3"
         yield from self._luts()
@@ -247,23 +251,27 @@ class _Sweep:
         """Tell whether a read is of an operation of this very cell."""
         return read.source >= self.shared.channels and not read.row and not read.column
 
-    def _rows(self, i: int) -> int:
-        """Count the rows above whose value is carried in variables."""
-        return max((-r.row for r in self.shared.reads() if self._is_carried(r, i)), default=0)
-
-    def _is_carried(self, read: Read, i: int) -> bool:
-        return read.source == self.shared.channels + i and not read.column
+    def _carried(self) -> list[tuple[int, int]]:
+        """List the operations and the rows above whose values are carried in variables."""
+        rows = [0] * self.shared.size
+        for read in self.shared.reads():
+            if read.source >= self.shared.channels and not read.column:
+                i = read.source - self.shared.channels
+                rows[i] = max(rows[i], -read.row)
+        return [(i, age) for i in self._operations for age in range(1, rows[i] + 1)]
 
     def _kept_columns(self) -> Iterator[str]:
+        ages: dict[int, set[int]] = {i: {0} for i in self._operations if self._stored[i]}
+        for read in self.shared.reads():
+            if read.source >= self.shared.channels and read.column:
+                ages[read.source - self.shared.channels].add(-read.column)
         first = 0
-        for i, count in enumerate(self._stored):
-            source = self.shared.channels + i
-            read = {-r.column for r in self.shared.reads() if r.source == source}
-            for age in sorted({0, *read})[:count]:
+        for i, read_ages in ages.items():
+            for age in sorted(read_ages):
                 const = "const " if age else ""
-                kept = f"kept_column(b, {first}, {count}, x{_offset(-age)})"
+                kept = f"kept_column(b, {first}, {self._stored[i]}, x{_offset(-age)})"
                 yield f"    {const}vec *restrict r{i}_at_{age} = {kept};"
-            first += count
+            first += self._stored[i]
 
     def _value(self, read: Read) -> str:
         """Write an operand."""
