@@ -14,7 +14,7 @@ from bnncli.bits import pack_bits, unpack_bits
 from bnncli.circuit import Builder, ClassSums, rebuild, simulate, truth_tables
 from bnncli.data import load_dataset, rule_table
 from bnncli.errors import BnnError, UsageError
-from bnncli.extract import design_of, work
+from bnncli.extract import design_of, neurons, work
 from bnncli.extract.agreement import agreement
 from bnncli.extract.model import identifier
 from bnncli.extract.neurons import advance
@@ -131,10 +131,32 @@ def test_each_layer_computes_the_bits_that_follow_it():
     neuron = design_of(packed, name="net", layer=2, neuron=4, image_shape=shape)
     assert neuron.name == "net_layer2_neuron4"
     np.testing.assert_array_equal(truth_tables(neuron.circuit)[0], truth_tables(layer.circuit)[4])
+    for k in range(12):
+        alone = design_of(packed, name="net", layer=1, neuron=k, image_shape=shape)
+        np.testing.assert_array_equal(alone.scores(images)[:, 0], hidden[:, k])
     scores = design_of(packed, name="net", layer=3, image_shape=shape)
     outputs = unpack_bits(simulate(scores.circuit, pack_bits(after.T)), len(images))
     expected = packed.predict(images, NumpyBackend())
     np.testing.assert_array_equal(scores.sums.scores(outputs).argmax(axis=1), expected)
+
+
+@pytest.mark.parametrize("name", ["ternary", "no norm", "convolutions"])
+def test_a_neuron_alone_is_that_of_its_layer(name):
+    packed, shape = frozen(name, seed=6)
+    layer = design_of(packed, name="net", layer=1, image_shape=shape)
+    images = some_images(shape, 60)
+    together = layer.scores(images)
+    for k in (0, 3, together.shape[1] - 1):
+        alone = design_of(packed, name="net", layer=1, neuron=k, image_shape=shape)
+        np.testing.assert_array_equal(alone.scores(images)[:, 0], together[:, k])
+
+
+def test_one_neuron_of_a_layer_that_is_too_large_is_extracted(monkeypatch):
+    packed, shape = frozen("bnn-mlp", seed=3)
+    monkeypatch.setattr(neurons, "MAX_LITERALS", 200)
+    with pytest.raises(BnnError, match="864 products with a bit, expected at most 200"):
+        design_of(packed, name="net", image_shape=shape)
+    assert design_of(packed, name="net", layer=1, neuron=2, image_shape=shape).circuit.n_gates
 
 
 def test_a_neuron_of_the_last_layer_is_its_count():

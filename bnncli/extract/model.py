@@ -13,11 +13,11 @@ from bnncli.data import find_source
 from bnncli.errors import BnnError, UsageError
 from bnncli.extract.activations import Bits, Images, Sums
 from bnncli.extract.gates import automaton, classifier, is_automaton, network_layer
-from bnncli.extract.neurons import advance
+from bnncli.extract.neurons import advance, of_neuron
 from bnncli.extract.scores import ClassLogits, class_design
 from bnncli.packed import NumpyBackend
 from bnncli.packed.elementwise import Affine
-from bnncli.packed.layers import Conv2d, Layer
+from bnncli.packed.layers import Conv2d, Layer, Linear
 from bnncli.packed.logic import LogicNetwork
 
 if TYPE_CHECKING:
@@ -144,13 +144,19 @@ def _layer(
         shape = _shape_before(packed, images, start)
         build = Builder(int(np.prod(shape)))
         value = Bits(np.array(build.inputs(), np.int64).reshape(shape))
-    for step in packed.steps[start:end]:
-        value = advance(step, value, build)
     name = f"{name}_layer{layer}"
+    steps, picked = packed.steps[start:end], neuron
+    if neuron is not None and isinstance(steps[0], Linear):
+        n_neurons = next(iter(steps[0].arrays().values())).shape[-2]  # of (…, out, words)
+        if neuron >= n_neurons:
+            raise UsageError(f"--neuron {neuron}: {name} has neurons 0 to {n_neurons - 1}")
+        steps, picked = tuple(of_neuron(step, neuron) for step in steps), 0
+    for step in steps:
+        value = advance(step, value, build)
     if isinstance(value, Bits):
-        return _neurons(value, build, name, pixels, neuron)
-    if neuron is not None:
-        return _sum_of(_logits(value), build, name, pixels, neuron)
+        return _neurons(value, build, name, pixels, neuron, picked)
+    if neuron is not None and picked is not None:
+        return _sum_of(_logits(value), build, f"{name}_neuron{neuron}", pixels, picked)
     return class_design(build, _logits(value), name, pixels, pure=pure)
 
 
@@ -167,25 +173,27 @@ def _shape_before(packed: PackedModel, images: Shape, start: int) -> tuple[int, 
 
 
 def _neurons(
-    value: Bits, build: Builder, name: str, pixels: PixelInputs | None, neuron: int | None
+    value: Bits,
+    build: Builder,
+    name: str,
+    pixels: PixelInputs | None,
+    neuron: int | None,
+    picked: int | None,
 ) -> Design:
     literals: Sequence[int] = value.literals.ravel().tolist()
-    if neuron is None:
+    if picked is None:
         return Design(name, build.build(literals), pixels)
-    if neuron >= len(literals):
+    if picked >= len(literals):
         raise UsageError(f"--neuron {neuron}: {name} has neurons 0 to {len(literals) - 1}")
-    return Design(f"{name}_neuron{neuron}", build.build([literals[neuron]]), pixels)
+    return Design(f"{name}_neuron{neuron}", build.build([literals[picked]]), pixels)
 
 
 def _sum_of(
-    logits: ClassLogits, build: Builder, name: str, pixels: PixelInputs | None, neuron: int
+    logits: ClassLogits, build: Builder, name: str, pixels: PixelInputs | None, picked: int
 ) -> Design:
     """Build one class's sum as a number: (sum - least value) / step."""
-    n_classes = len(logits.offset)
-    if neuron >= n_classes:
-        raise UsageError(f"--neuron {neuron}: {name} has neurons 0 to {n_classes - 1}")
-    weights = logits.weights[neuron] // logits.step
-    columns, _ = weigh(logits.literals[neuron].tolist(), weights.tolist())
+    weights = logits.weights[picked] // logits.step
+    columns, _ = weigh(logits.literals[picked].tolist(), weights.tolist())
     number = add_columns(build, columns)
     names = [f"sum{k}" for k in range(len(number))]
-    return Design(f"{name}_neuron{neuron}", build.build(number, (), names), pixels)
+    return Design(name, build.build(number, (), names), pixels)

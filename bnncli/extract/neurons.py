@@ -7,8 +7,9 @@ that carry-save adders count; scale, norm and sign behind it are one comparison 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 
 Value = Images | Bits | Numbers | Sums
 
+PLANES = 3
+"""Axes of weights in planes: (planes, out, words)."""
+
 PIXEL_STEPS = 256
 """Pixels enter as whole multiples of 1 / 256."""
 
-MAX_LITERALS = 2**25
-"""Products with a literal in one layer: beyond, its gates would fill the memory."""
+MAX_LITERALS = 2**21
+"""Products with a literal in one layer: more, at two or three gates each, would fill the memory."""
 
 
 def _refused(step: Step) -> BnnError:
@@ -175,8 +179,8 @@ def _sums(step: layers.Layer, value: Value, matrix: Ints) -> Sums:
     if products > MAX_LITERALS:
         raise BnnError(
             f"{step.kind}: {products:,} products with a bit, expected at most {MAX_LITERALS:,} in "
-            f"a layer of a circuit; extract a smaller network, or one neuron with --layer and "
-            f"--neuron"
+            f"a layer of a circuit; extract one neuron with --layer and --neuron, or train a "
+            f"smaller network"
         )
     return Sums(inputs, matrix, places)
 
@@ -206,6 +210,20 @@ def _windows(value: Numbers, step: layers.Conv2d) -> tuple[Numbers, tuple[int, i
 
     inputs = Numbers(gather(flat.literals), gather(flat.weights), gather(flat.offset), value.unit)
     return inputs, (int(places[0]), int(places[1]))
+
+
+def of_neuron(step: Step, neuron: int) -> Step:
+    """Keep one output of a linear layer, or of a step that follows one."""
+    if isinstance(step, Affine):
+        one = {n: v if len(v) == 1 else v[neuron : neuron + 1] for n, v in step.arrays().items()}
+        return dataclasses.replace(step, **one)
+    if isinstance(step, layers.Linear):
+        rows: dict[str, Any] = {
+            n: v[:, neuron : neuron + 1] if v.ndim == PLANES else v[neuron : neuron + 1]
+            for n, v in step.arrays().items()
+        }
+        return dataclasses.replace(step, **rows)
+    return step
 
 
 class _Threshold(NamedTuple):
