@@ -159,6 +159,29 @@ def test_a_program_for_images_without_warnings(compiler, sums, tmp_path):
     assert np.array_equal(np.loadtxt(shown.stdout.splitlines(), ndmin=2), expected)
 
 
+@pytest.mark.skipif("gcc" not in COMPILERS, reason="no gcc")
+@pytest.mark.parametrize("width", [64, 128])
+def test_images_are_read_to_their_end_and_no_further(width, tmp_path):
+    """The sanitizer watches the ends of arrays that are just long enough."""
+    main = """
+int main(void) {
+    for (size_t n = 0; n < 67; n++) {
+        uint8_t *images = calloc(n + !n, n ? 77 : 1);
+        int32_t *classes = malloc((n + !n) * sizeof *classes);
+        if (!images || !classes || images_circuit_classify(images, n, classes)) return 1;
+        free(images);
+        free(classes);
+    }
+    return 0;
+}
+"""
+    source, program = tmp_path / "design.c", tmp_path / "design"
+    source.write_text(emit_c(image_design()) + main)
+    options = ["-std=c99", "-O1", f"-DBNN_WIDTH={width}", "-fsanitize=address,undefined"]
+    subprocess.run(["gcc", *options, str(source), "-o", str(program)], check=True)
+    assert subprocess.run([program], capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("design", [SMALL, image_design()], ids=["full_adder", "images"])
 def test_golden_text(design):
     check_golden(f"emitted_{design.name.replace(' ', '_')}.c", emit_c(design))
