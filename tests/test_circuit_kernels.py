@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bnncli.circuit import Builder, Circuit, rebuild, signal_values, simulate, truth_tables
 from bnncli.circuit.translation import shared_operations
 from bnncli.errors import BnnError
-from bnncli.native import available_isas, default_backend
+from bnncli.native import available_isas, default_backend, kernels
 from bnncli.native import circuits as faces
 from bnncli.native.circuits import CELL_SHIFTS, NO_SHIFTS, ROW_SHIFTS, CCircuits, Walk
 from tests.circuits import FULL_ADDER, circuits, counting_life, random_circuit
@@ -50,10 +50,10 @@ def walk_of(circuit: Circuit, steps: int, *, seed: int = 0, isa: str | None = No
 def test_simulation_equals_numpy(circuit, n_words, seed, isa):
     inputs = random_words(circuit, n_words, seed)
     given_inputs = inputs.copy()
-    kernels = CCircuits(isa)
-    np.testing.assert_array_equal(kernels.simulate(circuit, inputs), simulate(circuit, inputs))
+    c_circuits = CCircuits(isa)
+    np.testing.assert_array_equal(c_circuits.simulate(circuit, inputs), simulate(circuit, inputs))
     np.testing.assert_array_equal(
-        kernels.signal_values(circuit, inputs), signal_values(circuit, inputs)
+        c_circuits.signal_values(circuit, inputs), signal_values(circuit, inputs)
     )
     np.testing.assert_array_equal(inputs, given_inputs)
 
@@ -81,12 +81,10 @@ def test_the_default_is_that_of_the_backend(choice, monkeypatch):
     monkeypatch.setenv("BNN_KERNEL", choice)
     default_backend.cache_clear()
     faces.default_circuits.cache_clear()
-    kernels = faces.default_circuits()
-    assert kernels.name.split(":")[0] == choice
+    chosen = faces.default_circuits()
+    assert chosen.name.split(":")[0] == choice
     inputs = random_words(FULL_ADDER, 3, 1)
-    np.testing.assert_array_equal(
-        kernels.simulate(FULL_ADDER, inputs), simulate(FULL_ADDER, inputs)
-    )
+    np.testing.assert_array_equal(chosen.simulate(FULL_ADDER, inputs), simulate(FULL_ADDER, inputs))
     monkeypatch.undo()
     default_backend.cache_clear()
     faces.default_circuits.cache_clear()
@@ -211,3 +209,10 @@ def test_a_large_start_is_merged_by_value_first():
     right = build.xor(a, build.xor(b, build.xor(c, d)))
     circuit = build.build([left, right])
     assert (circuit.size, walk_of(circuit, 0).cost) == (5, 3)
+
+
+@needs_kernels
+def test_python_knows_the_limits_of_the_kernels():
+    functions = kernels.load_library().functions
+    limits = (functions.BNN_RESUB_INPUTS, functions.BNN_RESUB_GATES)
+    assert limits == (faces.MAX_WALK_INPUTS, faces.MAX_WALK_GATES)

@@ -4,7 +4,12 @@
  * A step takes a gate and finds its care set: the rows where an output changes if the gate is
  * flipped. Other signals, pairs of them under any truth table, and pairs with a new gate that agree
  * with it there can take its place; of some such replacements, each cleaned up, the cheapest is the
- * next circuit, or if it costs more, is so with probability exp(-growth / temperature). */
+ * next circuit, or if it costs more, is so with probability exp(-growth / temperature). As the
+ * cheapest of several is rarely dear, temperatures above 1 leave small circuits small and local
+ * minima soon; a walk that has strayed far from its best begins there again.
+ *
+ * Where cells share their work, shifted copies of gates may be read too, and in half of the steps
+ * the gates that are shifts of the replaced one are replaced with it. */
 #include "circuit.h"
 
 #include <math.h>
