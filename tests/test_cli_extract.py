@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from bnncli.circuit import from_text, truth_tables
+from bnncli.circuit import Circuit, from_text, to_text, truth_tables
 from bnncli.data import rule_table
 from bnncli.native.compile import find_compiler
 from bnncli.packed import save_packed
@@ -41,7 +41,7 @@ def test_a_recipe_is_trained_minimized_and_kept(cli, tmp_path):
     np.testing.assert_array_equal(truth_tables(circuit)[0], rule_table("B3/S23"))
     for line in (
         "no finished run of gol",
-        "minimizing gol: 1,151 declared gates, -O3, up to 0.2 s of search",
+        "minimizing gol: 1,151 declared gates, -O3, up to 0.2 s; Ctrl-C",
         "1,151 declared",
         "minimized and declared circuit are equal on all 512 inputs (exhaustive)",
         "answers as the packed model on all 512 test images of rule:B3/S23",
@@ -206,7 +206,7 @@ def test_an_interrupted_search_gives_its_best(tmp_path):
         text=True,
     )
     with running:
-        assert "up to 600 s of search" in running.stderr.readline()
+        assert "up to 600 s; Ctrl-C" in running.stderr.readline()
         running.send_signal(signal.SIGINT)
         text, notes = running.communicate()
     assert running.returncode == 130
@@ -241,3 +241,18 @@ def test_pure_logic_ends_in_the_class(cli, tmp_path):
     circuit = from_text(result.stdout)
     assert circuit.output_names == ("class0", "class1", "class2", "class3")
     assert "answers as the packed model on all 360 test images of digits" in result.stderr
+
+
+def test_a_budget_bounds_all_passes_that_may_take_long(cli, tmp_path):
+    path = tmp_path / "long.txt"
+    path.write_text(to_text(Circuit.of_gates(30, [(6, k, k + 1) for k in range(2, 60)], [89])))
+    options = (str(path), "-O", "3", "--format", "text", "-o", str(tmp_path / "out.txt"), "--force")
+    steps = cli.json("extract", *options, "--budget", "0")["passes"]
+    assert {step["name"]: step["skipped"] for step in steps} == {
+        "rebuild": "",
+        "merge_functional": "no time was left",
+        "resubstitute": "no time was left",
+        "search": "no time was left",
+    }
+    ample = cli.json("extract", *options, "--budget", "600")["passes"]
+    assert not any("time" in step["skipped"] or step["cut"] for step in ample)

@@ -73,15 +73,16 @@ def extract(
         ),
     ] = 3,
     budget: Annotated[
-        float,
+        float | None,
         typer.Option(
             "--budget",
             metavar="SECONDS",
             min=0.0,
-            help="Time for the search of -O3.",
+            help="Time for the passes of -O2 and -O3 together; the proof comes after. Default: "
+            "20 s for the search, and the others to their end.",
             rich_help_panel=CIRCUIT,
         ),
-    ] = 20.0,
+    ] = None,
     shared: Annotated[
         bool | None,
         option(
@@ -274,7 +275,7 @@ def _print_passes(result: Result) -> None:
             f"{step.before:,}",
             f"{step.after:,}",
             f"{step.seconds:.2f} s" if not step.skipped else "–",
-            step.skipped,
+            "the time was up" if step.cut else step.skipped,
         )
         for step in found.steps
     ]

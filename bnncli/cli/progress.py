@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from bnncli.training.records import EpochRecord, Reporter
 
 SHOWN_EPOCHS = 12
-SEARCHES = 3  # the level of optimization that searches
+MERGES, SEARCHES = 2, 3  # the levels of optimization that take time
 SECONDS_BETWEEN_FRAMES = 0.1
 SECONDS_BETWEEN_LINES = 1.0
 DRAWING_SHARE = 0.02
@@ -193,11 +193,18 @@ class SearchView:
 
     def begin(self, design: Design) -> None:
         """Hear of the design before it is optimized."""
+        from bnncli.extract.work import SEARCH_SECONDS
+
         if self.wish.on(design).shared:
             self.unit = "operations"
         line = f"minimizing {design.name}: {design.circuit.n_gates:,} declared gates, -O{self.wish.level}"
-        if self.wish.level == SEARCHES:
-            line += f", up to {self.wish.budget:g} s of search; Ctrl-C takes the best so far"
+        limit = self.wish.budget
+        if self.wish.level == SEARCHES and limit is None:
+            line += f", up to {SEARCH_SECONDS:g} s of search"
+        elif self.wish.level >= MERGES and limit is not None:
+            line += f", up to {limit:g} s"
+        if self.wish.level >= MERGES:
+            line += "; Ctrl-C takes the best so far"
         self.console.print(Text(line), soft_wrap=True)
 
     def update(self, progress: Progress) -> None:

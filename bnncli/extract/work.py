@@ -32,19 +32,20 @@ CACHE_FORMAT = 3
 CLEAN = 1
 """The level whose result structure alone proves."""
 
-BUDGET = 20.0
-"""Seconds of search, of which the proof and everything else take none."""
+SEARCH_SECONDS = 20.0
+"""Seconds of search, where no budget is given."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """How much to do: the level of optimization, seconds of search, seed and processes.
+    """How much to do: the level of optimization, seconds for all passes, seed and threads.
 
-    With ``shared`` a search counts what neighbouring cells share once; None says so of automata.
+    Without a ``budget`` a search takes :data:`SEARCH_SECONDS`, and all else comes to its end. With
+    ``shared`` a search counts what neighbouring cells share once; None says so of automata.
     """
 
     level: int = 3
-    budget: float = BUDGET
+    budget: float | None = None
     seed: int = 0
     jobs: int = 0
     shared: bool | None = None
@@ -137,7 +138,8 @@ def minimize_design(
     effort = Effort(
         seed=wish.seed,
         jobs=wish.jobs,
-        budget=wish.budget,
+        budget=SEARCH_SECONDS if wish.budget is None else None,
+        limit=wish.budget,
         shared=bool(wish.shared),
         should_stop=should_stop or never,
         on_progress=on_progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,12 @@ LEVELS = {
     3: ("rebuild", "merge_functional", "resubstitute", "search"),
 }
 """The passes of each level, in order."""
+
+SEARCH = "search"
+SHARES = {"merge_functional": 0.5, "resubstitute": 1.0, SEARCH: 1.0}
+"""When a limit ends the passes that may take long, as shares of it."""
+
+NO_TIME = "no time was left"
 
 
 @dataclass(frozen=True)
@@ -56,10 +63,19 @@ def _run(
     circuit: Circuit, names: Sequence[str], effort: Effort, on_step: OnStep | None
 ) -> tuple[Circuit, list[PassRecord]]:
     best, steps = circuit, []
+    began = time.monotonic()
     for name in names:
         if effort.should_stop():
             break
-        best, record = find_pass(name).run(best, effort)
+        deadline = began + (effort.limit or 0.0) * SHARES.get(name, 0.0)
+        if effort.limit is None or name not in SHARES:
+            best, record = find_pass(name).run(best, effort)
+        elif time.monotonic() < deadline:
+            best, record = find_pass(name).run(best, effort.until(deadline))
+            late = time.monotonic() >= deadline and name != SEARCH
+            record = dataclasses.replace(record, cut=late and not record.skipped)
+        else:
+            record = PassRecord(name, effort.cost(best), effort.cost(best), 0.0, NO_TIME)
         steps.append(record)
         if on_step is not None:
             on_step(record)
@@ -91,7 +107,14 @@ def optimize(
     :class:`Effort`.
     """
     _check_level(level)
-    effort = Effort(seed, jobs, budget, shared, should_stop or never, on_progress)
+    effort = Effort(
+        seed=seed,
+        jobs=jobs,
+        budget=budget,
+        shared=shared,
+        should_stop=should_stop or never,
+        on_progress=on_progress,
+    )
     best, steps = _run(circuit, LEVELS[level], effort, on_step)
     verdict = _trusted(compare(circuit, best, seed=seed))
     return Optimized(best, tuple(steps), verdict)

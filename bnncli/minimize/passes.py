@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -36,13 +37,15 @@ class Effort:
     """What passes may spend, and what counts.
 
     ``budget`` are the seconds of a search, :data:`SEARCH_SECONDS` if None; ``jobs`` its threads, 0
-    for one on each core. With ``shared`` the operations that the cells of an automaton share
+    for one on each core. ``limit`` are the seconds of all passes together; None lets each but the
+    search come to its end. With ``shared`` the operations that the cells of an automaton share
     count, not the gates.
     """
 
     seed: int = 0
     jobs: int = 0
     budget: float | None = None
+    limit: float | None = None
     shared: bool = False
     should_stop: Callable[[], bool] = never
     on_progress: Callable[[Progress], None] | None = None
@@ -51,12 +54,23 @@ class Effort:
         """Count what shall become less."""
         return shared_operations(circuit) if self.shared else circuit.size
 
+    def until(self, deadline: float) -> Effort:
+        """Give an effort that ends at a time of ``time.monotonic``."""
+        left = max(0.0, deadline - time.monotonic())
+        return dataclasses.replace(
+            self,
+            budget=left if self.budget is None else min(self.budget, left),
+            limit=None,
+            should_stop=lambda: time.monotonic() >= deadline or self.should_stop(),
+        )
+
 
 @dataclass(frozen=True)
 class PassRecord:
     """What a pass did: the cost before and after, or why it was left out.
 
-    The cost is :attr:`Circuit.size`, or shared operations where those count.
+    The cost is :attr:`Circuit.size`, or shared operations where those count. ``cut`` says that the
+    time was up before it came to its end.
     """
 
     name: str
@@ -64,6 +78,7 @@ class PassRecord:
     after: int
     seconds: float
     skipped: str = ""
+    cut: bool = False
 
 
 def _nothing(circuit: Circuit) -> str:

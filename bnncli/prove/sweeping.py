@@ -48,10 +48,12 @@ def merged(circuit: Circuit, leader: Leaders) -> Circuit:
     return build.build(outputs, circuit.input_names, circuit.output_names)
 
 
-def _sample_classes(circuit: Circuit, rng: np.random.Generator) -> Classes:
+def _sample_classes(
+    circuit: Circuit, rng: np.random.Generator, should_stop: Stop | None
+) -> Classes:
     classes = Classes(circuit.n_signals)
     calm = 0
-    while calm < _CALM_ROUNDS:
+    while calm < _CALM_ROUNDS and not (should_stop is not None and should_stop()):
         cases = draw(rng, circuit.n_inputs, _SAMPLE_WORDS)
         new = classes.refine(default_circuits().signal_values(circuit, cases))
         calm = 0 if new else calm + 1
@@ -67,7 +69,7 @@ def equal_signals(
 ) -> Leaders:
     """Find the gates that always equal, or complement, an earlier signal, as far as proved."""
     rng = np.random.default_rng(seed)
-    classes = _sample_classes(circuit, rng)
+    classes = _sample_classes(circuit, rng, should_stop)
     found: Leaders = {}
     with SignalSolver(circuit, conflicts) as solver:
         for signal in range(circuit.first_gate, circuit.n_signals):
