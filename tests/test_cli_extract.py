@@ -231,6 +231,7 @@ def test_a_network_of_signs_on_digits_is_a_circuit_on_the_whole_test_set(cli, tm
     assert merged["minimized_gates"] < found["minimized_gates"]
     assert merged["inexact"].startswith("inexact: signals equal on the 1,257 training images")
     assert "inexact" in out.read_text()
+    assert "minimized and merged circuit are equal scores" in out.read_text()
 
 
 def test_pure_logic_ends_in_the_class(cli, tmp_path):

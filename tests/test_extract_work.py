@@ -73,6 +73,22 @@ def test_results_are_kept_and_found_again(tmp_path, monkeypatch, capsys):
     kept.write_text(kept.read_text()[:100])
     assert not extract(design, wish).cached
     assert "is damaged" in capsys.readouterr().err
+    # One gate of the kept circuit is another: it is not the one that was proved.
+    proved = kept.read_text()
+    kept.write_text(proved.replace(" = 8(", " = 14(", 1))
+    assert kept.read_text() != proved
+    again = extract(design, wish)
+    assert not again.cached
+    assert again.design.circuit == first.design.circuit
     stopped = extract(design, Wish(level=1), should_stop=lambda: True)
     assert stopped.stopped
     assert not extract(design, Wish(level=1)).cached
+
+
+def test_what_no_solver_proved_is_optimized_again_where_there_is_one(monkeypatch):
+    design = design_of(gate_classifier(5), name="net", image_shape=(1, 3, 3))
+    keys = set()
+    for installed in (False, True):
+        monkeypatch.setattr("bnncli.prove.comparison.have", lambda _, here=installed: here)
+        keys.add(key_of(design, Wish()))
+    assert len(keys) == 2

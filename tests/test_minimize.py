@@ -51,6 +51,22 @@ def test_seed_and_steps_determine_the_result(jobs):
     assert first != minimize(counting_life(), budget=FOREVER, steps=3000, seed=5, jobs=jobs)
 
 
+def test_time_does_not_decide_when_a_walk_gives_way(monkeypatch):
+    monkeypatch.setattr(search, "PATIENCE", 700)
+    monkeypatch.setattr(search, "BLOCK_STEPS", 500)
+
+    def ended(slice_seconds: float) -> tuple[Circuit, int]:
+        monkeypatch.setattr(search, "SLICE_SECONDS", slice_seconds)
+        seen: list[Progress] = []
+        how = {"budget": FOREVER, "steps": 12_000, "jobs": 1, "on_progress": seen.append}
+        return minimize(counting_life(), **how), seen[-1].walks
+
+    # Every step in a slice of its own, or as many as there are.
+    slow, fast = ended(-1.0), ended(FOREVER)
+    assert slow == fast
+    assert fast[1] > 2
+
+
 def test_shared_operations_are_what_counts_when_asked(monkeypatch):
     monkeypatch.setattr(search, "REDUCING_STEPS", 2000)
     how = {"budget": FOREVER, "steps": 30_000, "jobs": 1}

@@ -119,6 +119,13 @@ def test_merging_beyond_trying_all_says_what_to_install(monkeypatch):
     assert [step.skipped != "" for step in done.steps] == [False, True, False]
 
 
+def test_without_kernels_there_is_no_search(monkeypatch):
+    monkeypatch.setattr("bnncli.minimize.passes.available_isas", list)
+    done = optimize(FULL_ADDER, level=3, budget=1)
+    assert done.steps[-1].skipped == "needs the compiled kernels"
+    assert done.verdict.proved
+
+
 @settings(max_examples=60, deadline=None)
 @given(circuit=circuits())
 def test_merging_on_data_keeps_the_outputs_there(circuit):

@@ -13,8 +13,9 @@ from bnncli.circuit import Builder, Circuit, rebuild, truth_tables
 from bnncli.errors import BnnError, UsageError
 from bnncli.gates import N_GATES
 from bnncli.prove import METHODS, Verdict, compare
-from bnncli.prove.cases import draw, outputs_for
+from bnncli.prove.cases import draw, outputs_for, sampled_patterns
 from bnncli.prove.solver import SignalSolver, _prime_clauses, have
+from bnncli.prove.sweeping import equal_signals
 from tests.circuits import FULL_ADDER, brute_force, circuits, random_circuit
 
 needs_solvers = pytest.mark.skipif(
@@ -209,3 +210,21 @@ def test_sat_without_solvers_says_what_to_install(monkeypatch):
     monkeypatch.setattr("bnncli.prove.solver.have", lambda name: False)
     with pytest.raises(BnnError, match=r"pip install 'bnncli\[verify\]'"):
         compare(FULL_ADDER, FULL_ADDER, method="sat")
+
+
+@needs_solvers
+def test_signals_on_which_the_solver_gives_up_are_not_equal(monkeypatch):
+    build = Builder(3)
+    x, y, z = build.inputs()
+    ends = [build.and_(x, build.and_(y, z)), build.and_(build.and_(x, y), z)]
+    circuit = build.build(ends)
+    assert len(equal_signals(circuit)) == 1
+    monkeypatch.setattr(SignalSolver, "_ask", lambda *_: False)
+    assert equal_signals(circuit) == {}
+
+
+def test_wide_circuits_are_sampled_in_blocks():
+    wide = Circuit.of_gates(2**15, [], [2])
+    blocks = [(words.shape, n) for words, n in sampled_patterns(wide.n_inputs, 5000, 0)]
+    assert max(rows * words for (rows, words), _ in blocks) <= 2**20
+    assert sum(n for _, n in blocks) == 5000

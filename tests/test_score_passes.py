@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bnncli.bench.large_circuits import layered
-from bnncli.circuit import Circuit, ClassSums, Design, PixelInputs, rebuild, to_text, truth_tables
+from bnncli.circuit import (
+    Builder,
+    Circuit,
+    ClassSums,
+    Design,
+    PixelInputs,
+    rebuild,
+    to_text,
+    truth_tables,
+)
 from bnncli.errors import BnnError
 from bnncli.minimize import LEVELS, Effort, fold_sums, optimize_design
 from bnncli.prove import METHODS, Verdict, compare_designs
@@ -164,3 +173,19 @@ def test_what_cannot_be_compared():
     other = replace(pixels, threshold=np.ones(3, np.uint8))
     with pytest.raises(BnnError, match="bits of other pixels"):
         compare_designs(replace(adder, pixels=pixels), replace(adder, pixels=other))
+
+
+def test_scores_of_many_outputs_are_compared_in_blocks(monkeypatch):
+    monkeypatch.setattr("bnncli.prove.scores._SCORED_WORDS", 5)
+    # 9 inputs: 8 words of cases; they differ in the last case alone.
+    build = Builder(9)
+    every, *rest = build.inputs()
+    for x in rest:
+        every = build.and_(every, x)
+    one, other = (
+        Design("d", build.build([x, x ^ 1]), sums=ClassSums.equal_groups(2, 2)) for x in (every, 0)
+    )
+    assert compare_designs(one, one, method="exhaustive").cases == 512
+    assert compare_designs(one, other, method="exhaustive").counterexample == (1,) * 9
+    found = compare_designs(one, one, method="sampled", samples=201)
+    assert found.cases == 201

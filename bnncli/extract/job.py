@@ -83,7 +83,7 @@ def run(
             declared=given.circuit.n_gates,
             live=live_gates(given.circuit),
         )
-        found = dataclasses.replace(found, design=noted(found))
+        found = dataclasses.replace(found, design=noted(found, "minimized and merged circuit are "))
     compared = None
     if part.whole and is_packed(path):
         compared = agreement(found.design, load_packed(path), data_dir=data_dir)

@@ -20,7 +20,7 @@ from bnncli.extract.scores import as_sums
 from bnncli.jsontext import to_json
 from bnncli.minimize.levels import optimize_design
 from bnncli.minimize.passes import Effort, PassRecord, never
-from bnncli.prove import Verdict
+from bnncli.prove import Verdict, have_solvers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from bnncli.minimize.search import Progress
 
-CACHE_FORMAT = 3
+CACHE_FORMAT = 4
 CLEAN = 1
 """The level whose result structure alone proves."""
 
@@ -166,19 +166,25 @@ def minimize_design(
     return dataclasses.replace(found, design=noted(found))
 
 
-def noted(found: Extraction) -> Design:
-    """Write the counts and the proof into the head of what is emitted."""
+def noted(found: Extraction, begin: str = "") -> Design:
+    """Write the counts and the proof into the head of what is emitted.
+
+    ``begin`` says what the proof is about where it is not the declared circuit.
+    """
     counts = (
         f"{found.declared:,} declared gates, {found.live:,} live, {found.minimized:,} minimized"
     )
     design = found.design
-    return design.with_circuit(design.circuit, counts, found.verdict.sentence())
+    return design.with_circuit(design.circuit, counts, begin + found.verdict.sentence())
 
 
 def key_of(design: Design, wish: Wish) -> str:
-    """Give the name of a design's result in the cache: a hash of all that decides it."""
+    """Give the name of a design's result in the cache: a hash of all that decides it.
+
+    A result that no solver proved is not that of a machine that has one.
+    """
     digest = hashlib.sha256()
-    about = [CACHE_FORMAT, __version__, design.name, design.channels, design.notes]
+    about = [CACHE_FORMAT, __version__, design.name, design.channels, design.notes, have_solvers()]
     digest.update(json.dumps([*about, *asdict(wish).values()]).encode())
     digest.update(to_text(design.circuit).encode())
     for part in (design.sums, design.pixels):
@@ -201,10 +207,24 @@ def recall(design: Design, wish: Wish) -> Extraction | None:
     except FileNotFoundError:
         return None
     try:
-        return _restored(json.loads(text), design)
+        return _restored(_unsealed(text), design)
     except (ValueError, KeyError, TypeError, BnnError) as error:
         sys.stderr.write(f"warning: {path} is damaged ({error}); optimizing again\n")
         return None
+
+
+def _sealed(values: dict[str, Any]) -> str:
+    """Write values with a checksum: a proof holds for the very circuit that was proved."""
+    text = to_json(values)
+    return to_json({"sha256": hashlib.sha256(text.encode()).hexdigest(), "found": text})
+
+
+def _unsealed(text: str) -> dict[str, Any]:
+    kept = json.loads(text)
+    if kept["sha256"] != hashlib.sha256(kept["found"].encode()).hexdigest():
+        raise BnnError("its checksum is another one")
+    values: dict[str, Any] = json.loads(kept["found"])
+    return values
 
 
 def _restored(values: dict[str, Any], design: Design) -> Extraction:
@@ -247,7 +267,7 @@ def keep(found: Extraction, design: Design, wish: Wish) -> None:
     path = _path(design, wish)
     try:
         with replacing(path) as part:
-            part.write_text(to_json(values), encoding="utf-8")
+            part.write_text(_sealed(values), encoding="utf-8")
     except OSError as error:
         sys.stderr.write(
             f"warning: {path.parent} cannot be written ({error.strerror or error}); the circuit is "

@@ -15,6 +15,7 @@ from bnncli.minimize.abc import ABC_SCRIPT, ABC_SECONDS, abc_needs, run_abc
 from bnncli.minimize.merging import merge_functional, merge_needs
 from bnncli.minimize.search import minimize
 from bnncli.minimize.windows import resubstitute
+from bnncli.native import available_isas
 from bnncli.native.circuits import MAX_WALK_GATES, MAX_WALK_INPUTS
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ def _resubstitute(circuit: Circuit, effort: Effort) -> Circuit:
 
 
 def _search_needs(circuit: Circuit) -> str:
+    if not available_isas():
+        return "needs the compiled kernels"
     clean = rebuild(circuit)
     if clean.n_inputs <= MAX_WALK_INPUTS and clean.n_gates <= MAX_WALK_GATES:
         return ""

@@ -31,6 +31,9 @@ TEMPERATURES = (2.0, 1.5, 3.0, 2.5)
 PATIENCE = 1_500_000
 """Steps without a better circuit after which a walk gives way to another."""
 
+BLOCK_STEPS = 10_000
+"""Steps in which a better circuit is found at the same time, wherever time cut them into slices."""
+
 REDUCING_STEPS = 50_000
 """Steps that make the circuit small before a walk looks for operations to share."""
 
@@ -87,7 +90,8 @@ class _Search:
             left = self._steps - self._taken[job]
             if self.stop.is_set() or left <= 0:
                 return False
-            now = int(min(slice_steps, left, target - walk.steps))
+            to_block = BLOCK_STEPS - walk.steps % BLOCK_STEPS
+            now = int(min(slice_steps, left, target - walk.steps, to_block))
             began, cost = time.monotonic(), walk.cost
             walk.step(now)
             self._taken[job] += now
@@ -109,11 +113,15 @@ class _Search:
                     break
             start, shifts = walk.best(), self._shifts
             walk = Walk(start, seed=seed, temperature=temperature, shifts=shifts)
-        cost = math.inf
-        while walk.cost < cost:
-            cost = walk.cost
-            self._take(walk, number)
-            self._advance(walk, job, PATIENCE)
+        cost, end = math.inf, 0
+        while walk.cost < cost or walk.steps < end:
+            if walk.cost < cost:
+                cost = walk.cost
+                self._take(walk, number)
+                # Counted from the end of the block: slices depend on how fast the machine is.
+                end = -(-walk.steps // BLOCK_STEPS) * BLOCK_STEPS + PATIENCE
+            if not self._advance(walk, job, end - walk.steps):
+                break
 
     def run(self, job: int) -> None:
         """Take walks job, job + jobs, … until all is over."""

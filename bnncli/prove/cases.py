@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     Patterns = Iterator[tuple[NDArray[np.uint64], int]]
 
 _BLOCK_WORDS = 2**11
+_DRAWN_WORDS = 2**20  # of all inputs at once: 8 MB, some times over while they are drawn
 _SHARES = (4, 2, 4, 6, 4, 1, 4, 7)
 """By word, in turn: the eighths of ones among the drawn bits."""
 
@@ -49,8 +50,10 @@ def draw(rng: np.random.Generator, n_inputs: int, n_words: int) -> NDArray[np.ui
 def sampled_patterns(n_inputs: int, n_cases: int, seed: int) -> Patterns:
     """Give blocks of words of drawn inputs, and how many cases each holds."""
     rng = np.random.default_rng(seed)
-    for start in range(0, n_cases, _BLOCK_WORDS * WORD_BITS):
-        count = min(_BLOCK_WORDS * WORD_BITS, n_cases - start)
+    turns = max(1, _DRAWN_WORDS // max(1, n_inputs) // len(_SHARES))
+    block = min(_BLOCK_WORDS, turns * len(_SHARES)) * WORD_BITS
+    for start in range(0, n_cases, block):
+        count = min(block, n_cases - start)
         yield draw(rng, n_inputs, words_for(count)), count
 
 

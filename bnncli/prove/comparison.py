@@ -94,10 +94,11 @@ def tries_all(circuit: Circuit, n_gates: int = 0) -> bool:
     if circuit.n_inputs > _EASY_INPUTS:
         return False
     easy = (circuit.n_gates + n_gates) << circuit.n_inputs <= _EASY_WORK
-    return easy or not _have_solvers()
+    return easy or not have_solvers()
 
 
-def _have_solvers() -> bool:
+def have_solvers() -> bool:
+    """Tell whether circuits can be proved equal by SAT here."""
     return have("aigverse") and have("pysat")
 
 
@@ -132,7 +133,7 @@ def compare(
         return first
     if method == "auto" and same_structure(a, b):
         return Verdict(equal=True, kind="structural", cases=first.cases, seed=seed)
-    if method == "sat" or _have_solvers():
+    if method == "sat" or have_solvers():
         return _sat(a, b, first, conflicts)
     found = _sampled(a, b, samples, seed)
     if found.equal is False:

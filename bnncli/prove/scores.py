@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnncli.bits import unpack_bits
+from bnncli.bits import WORD_BITS, unpack_bits
 from bnncli.circuit import Builder, Circuit
 from bnncli.errors import BnnError
 from bnncli.native.circuits import default_circuits
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _EASY_INPUTS = 16
 _SAMPLE_WORDS = 64
+_SCORED_WORDS = 2**17  # of all outputs at once: 64 MB where a case's output takes 8 bytes
 _BIAS = -1
 
 
@@ -55,16 +56,17 @@ def _find_difference(
 ) -> tuple[tuple[int, ...] | None, int]:
     """Find a case in which the scores differ, and count the cases tried."""
     simulate = default_circuits().simulate
+    step = max(1, _SCORED_WORDS // max(1, a.circuit.n_outputs, b.circuit.n_outputs))
     tried = 0
-    for words, count in patterns:
-        tried += count
-        x, y = (
-            _scores(d, unpack_bits(simulate(d.circuit, words), 64 * words.shape[1])[:, :count])
-            for d in (a, b)
-        )
-        wrong = np.flatnonzero((x != y).any(axis=1))
-        if len(wrong):
-            return case_bits(words, int(wrong[0])), tried
+    for drawn, n_drawn in patterns:
+        for start in range(0, drawn.shape[1], step):
+            words = np.ascontiguousarray(drawn[:, start : start + step])
+            count = min(n_drawn - WORD_BITS * start, WORD_BITS * words.shape[1])
+            tried += count
+            x, y = (_scores(d, unpack_bits(simulate(d.circuit, words), count)) for d in (a, b))
+            wrong = np.flatnonzero((x != y).any(axis=1))
+            if len(wrong):
+                return case_bits(words, int(wrong[0])), tried
     return None, tried
 
 
