@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -127,3 +128,13 @@ def test_the_suite_minimizes_what_twenty_seeds_learned():
         )
     circuit = learned_circuit(0)
     assert np.array_equal(truth_tables(circuit)[0], rule_table("B3/S23"))
+
+
+@pytest.mark.parametrize("text", ["def (", "import torchlogix.missing"])
+def test_a_torchlogix_that_cannot_be_imported_is_said_so(text, tmp_path, monkeypatch):
+    (tmp_path / "torchlogix").mkdir()
+    (tmp_path / "torchlogix" / "__init__.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.split(".")[0] == "torchlogix"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert torchlogix_size(counting_life()).startswith("not usable (")

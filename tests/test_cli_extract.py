@@ -257,3 +257,11 @@ def test_a_budget_bounds_all_passes_that_may_take_long(cli, tmp_path):
     }
     ample = cli.json("extract", *options, "--budget", "600")["passes"]
     assert not any("time" in step["skipped"] or step["cut"] for step in ample)
+
+
+def test_names_that_a_format_cannot_hold_are_refused_before_any_work(cli, tmp_path):
+    path = tmp_path / "wire.aag"
+    path.write_text("aag 1 1 0 1 0\n2\n2\ni0 a\no0 b c\n")
+    result = cli("extract", str(path), "--format", "text", code=1)
+    assert "the name 'b c' has blanks" in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1

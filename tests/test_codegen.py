@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import keyword
 import re
 
 import numpy as np
@@ -26,6 +27,14 @@ def test_any_name_becomes_an_identifier(name):
     plain = identifier(name)
     assert re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", plain)
     assert plain not in RESERVED
+
+
+@pytest.mark.parametrize(
+    "word",
+    [*keyword.kwlist, "arguments", "undefined", "NaN", "always_ff", "unique", "restrict", "linux"],
+)
+def test_no_word_of_a_language_is_a_name(word):
+    assert identifier(word) == f"{word}_"
 
 
 @given(st.lists(st.sampled_from(["a", "a b", "a_b", "A", "if", "g1", "", "3"]), max_size=9))

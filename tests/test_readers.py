@@ -158,6 +158,11 @@ WRONG = {
     '{"format": "bnn-design", "version": 1, "gates": 3}': "gates",
     "bnn-circuit 1\ninputs 2\n4 = 8(2, 4)\noutputs 4\n": "before it",
     "bnn-circuit 1\ninputs 2\n": "expected",
+    "bnn-circuit 1\ninputs 99999999999\noutputs 1\n": "too large",
+    "bnn-circuit 1\ninputs 4294967296\noutputs 1\n": "expected 0 to",
+    f"bnn-circuit 1\ninputs 2\n4 = 8(2, {10**20})\noutputs 4\n": "line 3: a number of 21",
+    f"bnn-circuit 1\ninputs 2\n4 = 8(2, 3)\noutputs {'9' * 5000}\n": "line 4: a number of 5000",
+    "aag 1 1 0 1 0 1\n2\n2\n": "bad states",
     "aig 3 2": "truncated",
     "aig 3 2 0 1\n": "header",
     "aig x 2 0 1 1\n": "header",
@@ -237,3 +242,9 @@ def test_json_of_wrong_kinds(tmp_path):
 def test_golden_text(name):
     found = find_emitter(name)
     check_golden(f"emitted_full_adder{found.suffix}", found.emit(ADDER))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_netlist(tmp_path):
+    path = tmp_path / "marked"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD_BLIF.encode())
+    assert truth_tables(read_design(path).circuit)[0].tolist() == [0, 0, 0, 1]

@@ -107,9 +107,12 @@ def torchlogix_size(circuit: Circuit) -> str:
     """Count the gates that torchlogix's ``simplify`` leaves, wires and constants aside."""
     if importlib.util.find_spec("torchlogix") is None:
         return "not installed"
-    peer = importlib.import_module("torchlogix.circuit").Circuit.from_dict(
-        _torchlogix_dict(circuit)
-    )
+    try:
+        module = importlib.import_module("torchlogix.circuit")
+    except (ImportError, SyntaxError) as error:
+        # It may be written for another Python than this one.
+        return f"not usable ({type(error).__name__}: {error.msg})"
+    peer = module.Circuit.from_dict(_torchlogix_dict(circuit))
     began = time.perf_counter()
     peer.simplify()
     seconds = time.perf_counter() - began

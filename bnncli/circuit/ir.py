@@ -27,6 +27,9 @@ FALSE, TRUE = 0, 1
 FIRST_INPUT = 2
 """The number of the first input's signal, after the constants."""
 
+MAX_INPUTS = 1 << 22
+"""More inputs are taken for a damaged file, before memory is asked for."""
+
 
 def _frozen(given: NDArray[Any], dtype: type) -> NDArray[Any]:
     if given.ndim != 1 or (given.size and not np.issubdtype(given.dtype, np.integer)):
@@ -86,8 +89,8 @@ class Circuit:
         return cls(n_inputs, table[:, 0], table[:, 1], table[:, 2], ends, *names)
 
     def _check(self) -> None:
-        if self.n_inputs < 0:
-            raise BnnError(f"circuit: n_inputs={self.n_inputs}, expected at least 0")
+        if not 0 <= self.n_inputs <= MAX_INPUTS:
+            raise BnnError(f"circuit: {self.n_inputs} inputs, expected 0 to {MAX_INPUTS}")
         if not len(self.op) == len(self.a) == len(self.b):
             raise BnnError(f"circuit: {len(self.op)} op, {len(self.a)} a and {len(self.b)} b")
         if self.n_gates and self.op.max() >= N_GATES:

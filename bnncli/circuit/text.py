@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 HEADER = "bnn-circuit 1"
 _GATE = re.compile(r"(\d+) = ([0-9a-f])\((\d+), (\d+)\)")
+_DIGITS = 10
+"""More are no number of a signal, and would fit no array."""
 _ENDS = re.compile(r"(inputs|outputs)((?: \d+)*)(?:: (.+))?")
 
 
@@ -55,12 +57,17 @@ def from_text(text: str, source: str = "circuit") -> Circuit:
     """Read what :func:`to_text` wrote; ``source`` names it in errors."""
     lines = list(_lines(text))
 
+    def _number(digits: str, line: int) -> int:
+        if len(digits) > _DIGITS:
+            raise BnnError(f"{source}, line {line}: a number of {len(digits)} digits, too large")
+        return int(digits)
+
     def ends(index: int, word: str) -> tuple[list[int], tuple[str, ...]]:
         number, line = lines[index]
         found = _ENDS.fullmatch(line)
         if not found or found[1] != word:
             raise BnnError(f"{source}, line {number}: {line!r} given, expected {word!r}")
-        return [int(n) for n in found[2].split()], tuple((found[3] or "").split())
+        return [_number(n, number) for n in found[2].split()], tuple((found[3] or "").split())
 
     if len(lines) < 3 or lines[0][1] != HEADER:
         raise BnnError(f"{source}: expected a first line {HEADER!r}, then inputs, gates, outputs")
@@ -71,12 +78,12 @@ def from_text(text: str, source: str = "circuit") -> Circuit:
     gates = []
     for expected, (number, line) in enumerate(lines[2:-1], FIRST_INPUT + count[0]):
         found = _GATE.fullmatch(line)
-        if not found or int(found[1]) != expected:
+        if not found or found[1] != str(expected):
             raise BnnError(
                 f"{source}, line {number}: {line!r} given, expected a gate such as "
                 f"'{expected} = 8(2, 3)'"
             )
-        gates.append((int(found[2], 16), int(found[3]), int(found[4])))
+        gates.append((int(found[2], 16), _number(found[3], number), _number(found[4], number)))
     try:
         return Circuit.of_gates(count[0], gates, outputs, input_names, output_names)
     except BnnError as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from bnncli.circuit.ir import MAX_INPUTS
 from bnncli.codegen.c import head_lines
 from bnncli.codegen.c_gates import needed
 from bnncli.codegen.emitter import emitter, refuse_sums
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from bnncli.circuit.builder import Builder
     from bnncli.circuit.design import Design
     from bnncli.circuit.ir import Circuit
-
-MAX_INPUTS = 1 << 22
-"""The binary form names inputs by their number alone: a damaged one would fill the memory."""
 
 
 @dataclass
@@ -189,12 +187,11 @@ def read_aiger(data: bytes, source: str) -> Circuit:
         raise BnnError(f"{source}: expected a header such as 'aig 5 2 0 1 3'")
     largest, n_inputs, n_latches, n_outputs, n_ands, *more = map(int, words)
     if n_latches or any(more):
-        raise BnnError(
-            f"{source}: {n_latches} latches; only circuits without memory and without properties "
-            f"can be read"
-        )
+        what = f"{n_latches} latches" if n_latches else "bad states or constraints"
+        raise BnnError(f"{source}: {what}; only circuits without memory can be read, and outputs")
     if largest > len(data) + n_inputs or (kind == "aig" and largest != n_inputs + n_ands):
         raise BnnError(f"{source}: {largest} variables do not fit {n_inputs} inputs, {n_ands} ANDs")
+    # The binary form names inputs by their number alone: a damaged one would fill the memory.
     if n_inputs > MAX_INPUTS:
         raise BnnError(f"{source}: {n_inputs} inputs, expected at most {MAX_INPUTS}")
     binary = kind == "aig"

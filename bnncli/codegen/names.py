@@ -13,19 +13,30 @@ if TYPE_CHECKING:
     from bnncli.circuit.design import Design
 
 _KEYWORDS = """
-alignas alignof always and and_reg as asm assert assign async auto automatic await begin bit bool
-boolean break buf bufif0 bufif1 byte case casex casez cell char class cmos config const constexpr
-continue deassign debugger def default defparam del delete design disable do double edge elif else
-enable end endcase endmodule endfunction endgenerate endtask enum eval event except export extends
-extern false final finally float for force forever fork from function generate genvar global goto
-highz0 highz1 if ifnone implements import in include initial inline inout input instance int integer
-interface is join lambda large let library localparam logic long macromodule main medium module nand
-negedge new nmos nonlocal nor not null num ones or out output package parameter pass pmos posedge
-primitive print private protected public pull0 pull1 pulldown pullup raise real realtime reg register
-release repeat restrict return rnmos rpmos rtran scalared short signed sizeof small specify specparam
-static strong0 strong1 struct super supply0 supply1 switch table task this thread_local throw time
-tran tri tri0 tri1 triand trior trireg true try type typedef typeof union unsigned use var vectored
-void volatile wait wand weak0 weak1 while wire with wor words xnor xor yield
+False Infinity NaN None True accept_on alias alignas alignof always always_comb always_ff
+always_latch and and_reg arguments as asm assert assign assume async auto automatic await before
+begin bind bins binsof bit bool boolean break buf bufif0 bufif1 byte case casex casez catch cell
+chandle char checker class clocking cmos config const constexpr continue cover covergroup coverpoint
+cross deassign debugger def default defparam del delete design disable dist do double edge elif else
+enable end endcase endchecker endclass endclocking endconfig endfunction endgenerate endgroup
+endinterface endmodule endpackage endprimitive endprogram endproperty endsequence endspecify endtask
+enum eval event eventually except expect export extends extern false final finally first_match float
+for force foreach forever fork forkjoin from function generate genvar global goto highz0 highz1 if
+iff ifnone ignore_bins illegal_bins implements implies import in incdir include initial inline inout
+input inside instance instanceof int integer interconnect interface intersect is join join_any
+join_none lambda large let liblist library linux local localparam logic long longint macromodule
+main matches medium modport module nand negedge nettype new nexttime nmos nonlocal nor
+noshowcancelled not notif0 notif1 null nullptr num ones or out output package packed parameter pass
+pmos posedge primitive print priority private program property protected public pull0 pull1 pulldown
+pullup pulsestyle_ondetect pulsestyle_onevent pure raise rand randc randcase randsequence real
+realtime ref reg register reject_on release repeat restrict return rnmos rpmos rtran rtranif0
+rtranif1 s_always s_eventually s_nexttime s_until s_until_with scalared sequence short shortint
+shortreal showcancelled signed sizeof small soft solve specify specparam static static_assert string
+strong strong0 strong1 struct super supply0 supply1 switch sync_accept_on sync_reject_on table
+tagged task this thread_local throughout throw time timeprecision timeunit tran tranif0 tranif1 tri
+tri0 tri1 triand trior trireg true try type typedef typeof typeof_unqual undefined union unique
+unique0 unix unsigned until until_with untyped use uwire var vectored virtual void volatile wait
+wait_order wand weak weak0 weak1 while wildcard wire with within wor words xnor xor yield
 """
 RESERVED = frozenset(_KEYWORDS.split())
 _OURS = re.compile(r"(bnn|design)_.*|[gs]\d+|v\d+|u?int\d*_t|size_t|mem(cpy|set)|malloc|free|NULL")

@@ -31,7 +31,7 @@ def read_design(path: Path) -> Design:
     if data[:4] in {b"aig ", b"aag "}:
         return Design(name, read_aiger(data, source))
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     lines = (line.split("#", 1)[0].strip() for line in text.splitlines())

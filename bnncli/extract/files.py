@@ -70,6 +70,12 @@ def check_format(design: Design, format_name: str) -> str | bytes:
     Give a design with the same ends and no gates in that format.
     """
     circuit = design.circuit
-    # What a format can hold depends on the ends alone.
-    blank = Circuit.of_gates(circuit.n_inputs, [], [0] * circuit.n_outputs)
+    # What a format can hold depends on the ends and their names alone.
+    blank = Circuit.of_gates(
+        circuit.n_inputs,
+        [],
+        [0] * circuit.n_outputs,
+        circuit.input_names,
+        circuit.output_names,
+    )
     return find_emitter(format_name).emit(dataclasses.replace(design, circuit=blank))
