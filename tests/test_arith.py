@@ -219,3 +219,13 @@ def test_what_cannot_be_built_is_refused():
         argmax(Builder(0), [])
     with pytest.raises(BnnError, match="lookup table with -1"):
         lookup(Builder(1), [4], [3, -1])
+
+
+@pytest.mark.parametrize("weights", [[2, 2, 2], [-2, 2, -2], [4, -4]])
+def test_weights_of_one_size_are_counted_up_to_bounds_between(weights):
+    rows = np.arange(2 ** len(weights))
+    total = sum(w * (rows >> i & 1) for i, w in enumerate(weights))
+    for bound in range(-8, 9):
+        build = Builder(len(weights))
+        fires = weighted_at_least(build, build.inputs(), weights, bound)
+        np.testing.assert_array_equal(truth_tables(build.build([fires]))[0], total >= bound)

@@ -57,7 +57,7 @@ def test_what_was_built_is_not_built_again(monkeypatch, folders):
     assert answer(1) == 1
 
 
-def test_the_key_has_source_options_and_compiler(folders):
+def test_the_key_has_source_options_compiler_and_processor(folders, monkeypatch):
     compiler = find_compiler()
     paths = {
         library_path(compiler, "a", ("-O1",)),
@@ -66,7 +66,9 @@ def test_the_key_has_source_options_and_compiler(folders):
         library_path(compiler, "a", ("-O1", "")),
         library_path(compiling.Compiler(compiler.command, "other"), "a", ("-O1",)),
     }
-    assert len(paths) == 5
+    monkeypatch.setattr(compiling, "available_isas", lambda: ["ref", "another"])
+    paths.add(library_path(compiler, "a", ("-O1",)))
+    assert len(paths) == 6
     assert all(path.parent == folders[0] / "compiled" for path in paths)
 
 

@@ -181,3 +181,17 @@ def test_life_of_like_rows():
 def test_other_circuits_are_refused(circuit):
     with pytest.raises(BnnError, match="the rule of a cell has 9 inputs for each output"):
         shared_operations(circuit)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_reads_a_turned_operation_takes_its_complement(swapped):
+    build = Builder(18)
+    x, y, z, *_ = build.inputs()
+    both = build.and_(x, y)
+    read = build.gate(0x4, z, both) if swapped else build.gate(0x4, both, build.xor(x, z))
+    # One channel becomes the complement of a gate, which the other one reads as it is.
+    circuit = build.build([both ^ 1, read])
+    board = random_board((2, 4, 5), 3)
+    np.testing.assert_array_equal(
+        run_schedule(schedule(circuit), board), brute_step(circuit, board)
+    )

@@ -1,6 +1,6 @@
 """Compile C on this machine and load it; what was built once is kept in the user's cache.
 
-A library is named by the checksum of its source, the options and the compiler's version, and takes
+A library is named by the checksum of its source, the options, the compiler and the machine, and takes
 its place in one move, so that processes may build the same one at the same time. See
 ``book/decisions/emitters.md``.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -21,6 +22,7 @@ from typing import Any
 
 from bnncli.data.store import cache_dir
 from bnncli.errors import BnnError
+from bnncli.native.kernels import available_isas
 
 SHARED = ("-x", "c", "-", "-fPIC", "-shared")
 NAMES = ("cc", "clang", "gcc")
@@ -96,9 +98,13 @@ def need_compiler(purpose: str) -> Compiler:
 
 
 def library_path(compiler: Compiler, source: str, options: tuple[str, ...]) -> Path:
-    """Give the file of the cache that holds a library, whether or not it is there."""
+    """Give the file of the cache that holds a library, whether or not it is there.
+
+    Machines of other kinds may share the cache, and ``CC`` may say -march=native.
+    """
     what = hashlib.sha256()
-    for text in (*compiler.command, compiler.version, *options, source):
+    machine = (platform.machine(), *available_isas())
+    for text in (*machine, *compiler.command, compiler.version, *options, source):
         what.update(f"{len(text)}:{text}".encode())
     return cache_dir() / "compiled" / f"{what.hexdigest()}.so"
 
