@@ -265,3 +265,7 @@ def test_names_that_a_format_cannot_hold_are_refused_before_any_work(cli, tmp_pa
     result = cli("extract", str(path), "--format", "text", code=1)
     assert "the name 'b c' has blanks" in result.stderr
     assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_more_threads_than_a_machine_can_start_are_refused(cli, model):
+    assert "1024" in cli("extract", str(model), "--jobs", "100000", code=2).stderr

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bnncli.circuit import Circuit, Design, from_text, simulate, truth_tables
 from bnncli.codegen import EMITTERS, find_emitter
+from bnncli.codegen.c import head_lines
 from bnncli.codegen.c_gates import Style, gate_statements
 from bnncli.codegen.jsonform import emit_json
 from bnncli.codegen.names import RESERVED, identifier, identifiers
@@ -125,3 +126,8 @@ def test_golden_text(name):
 def test_text_is_the_same_each_time(name):
     design = Design("full adder", FULL_ADDER)
     assert EMITTERS[name].emit(design) == EMITTERS[name].emit(design)
+
+
+def test_the_head_is_a_line_and_counts_one_as_one():
+    design = Design("only\none", Circuit.of_gates(1, [(9, 0, 2)], [3]))
+    assert head_lines(design) == ["only one: 1 input, 1 output, 1 live gate of two inputs, depth 1"]

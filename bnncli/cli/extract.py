@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 CIRCUIT, PROOF, OUTPUT = "Circuit", "Proof", "Output"
 
+MAX_JOBS = 1024
+
 EPILOG = """Examples
 
 [cyan]bnn extract gol > gate.c[/]                  # train the rule first where there is no run
@@ -129,7 +131,12 @@ def extract(
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", "-j", min=0, help="Threads; 0: one a core.", rich_help_panel=CIRCUIT
+            "--jobs",
+            "-j",
+            min=0,
+            max=MAX_JOBS,
+            help="Threads; 0: one a core.",
+            rich_help_panel=CIRCUIT,
         ),
     ] = 0,
     check: Annotated[

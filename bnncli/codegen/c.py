@@ -67,13 +67,17 @@ def for_design(text: str, name: str) -> str:
     return re.sub(r"\bDESIGN_(?=\w)", f"{name.upper()}_", text)
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def head_lines(design: Design) -> list[str]:
     """Say what a design is: its ends and counts, then its notes."""
     circuit = design.circuit
-    ends = f"{circuit.n_inputs:,} inputs, {circuit.n_outputs:,} outputs"
-    lines = [
-        f"{design.name}: {ends}, {circuit.size:,} live gates of two inputs, depth {circuit.depth:,}"
-    ]
+    ends = f"{_count(circuit.n_inputs, 'input')}, {_count(circuit.n_outputs, 'output')}"
+    gates = _count(circuit.size, "live gate")
+    name = " ".join(design.name.split())
+    lines = [f"{name}: {ends}, {gates} of two inputs, depth {circuit.depth:,}"]
     if design.pixels:
         lines.append(f"Inputs are thresholds of images of {design.pixels.n_pixels:,} bytes.")
     if design.sums:
