@@ -19,7 +19,8 @@ SOURCES = [
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
         *("memory", "pool", "logic_layer", "logic_tile", "logic_mixed"),
         *("logic_table", "logic_eval"),
-        *("circuit_simulate", "circuit_net", "circuit_shared", "circuit_resub"),
+        *("circuit_simulate", "circuit_net", "circuit_shared"),
+        *("circuit_resub", "circuit_resub_step"),
     )
 ]
 THREADS = ["-pthread"] if os.name == "posix" else []
