@@ -8,16 +8,15 @@
  * cheapest of several is rarely dear, temperatures above 1 leave small circuits small and local
  * minima soon; a walk that has strayed far from its best begins there again.
  *
- * Where cells share their work, shifted copies of gates may be read too. Replacing the gates that are
- * shifts of the replaced one together with it was slower. */
+ * Where cells share their work, shifted copies of gates may be read too. */
 #include "circuit_resub.h"
 
 #include <math.h>
 
-#define MAX_COPIES 12    /* shifted cones that a step considers */
-#define MAX_TRIED 8      /* replacements of which the cost is computed */
-#define PATIENCE 60000   /* steps after which a walk far from the best begins there again */
-#define FAR 4            /* gates more than the best */
+#define MAX_COPIES 12  /* shifted cones that a step considers */
+#define MAX_TRIED 8    /* replacements of which the cost is computed */
+#define PATIENCE 60000 /* steps after which a walk far from the best begins there again */
+#define FAR 4          /* gates more than the best */
 
 static uint64_t draw(bnn_resub *s) { /* splitmix64 */
     uint64_t z = s->random += 0x9e3779b97f4a7c15u;
