@@ -248,3 +248,13 @@ def test_what_cells_share_can_count():
     done = optimize(circuit, level=3, shared=True, budget=0.1, jobs=1)
     assert done.verdict.proved
     assert shared_operations(done.circuit) == done.steps[-1].after <= done.steps[0].before
+
+
+def test_merging_in_blocks_sees_all_of_them(monkeypatch):
+    monkeypatch.setattr("bnncli.minimize.merging._BLOCK_WORDS", 1)
+    build = Builder(9)
+    every, *rest = build.inputs()
+    for x in rest:
+        every = build.and_(every, x)
+    circuit = build.build([every])  # 1 for the last of 512 inputs alone
+    assert merge_functional(circuit) == circuit
