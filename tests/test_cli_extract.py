@@ -192,6 +192,15 @@ def test_eval_knows_the_compiled_form(cli, model):
     assert cli.json("eval", str(model))["compiled_differs"] is None
 
 
+def test_what_is_no_file_is_never_replaced(cli, tmp_path):
+    save_packed(rule_model("B3/S23"), tmp_path / "life.bnn")
+    target = tmp_path / "folder"
+    target.mkdir()
+    answer = cli("extract", str(tmp_path / "life.bnn"), "-o", str(target), "--force", code=2)
+    assert "is no file; give a file, or leave -o out" in answer.stderr
+    assert target.is_dir()
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_an_interrupted_search_gives_its_best(tmp_path):
     save_packed(rule_model("B3/S23"), tmp_path / "life.bnn")

@@ -47,7 +47,9 @@ def open_design(
 
 
 def check_output(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file without ``force``, before any work is done."""
+    """Refuse to replace a file without ``force``, and what is no file, before any work is done."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"-o {path}: is no file; give a file, or leave -o out for stdout")
     if path.exists() and not force:
         raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
 
