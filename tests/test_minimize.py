@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bnncli.circuit import Circuit, rebuild, truth_tables
+from bnncli.circuit import Builder, Circuit, rebuild, truth_tables
+from bnncli.circuit.arith import lookup
 from bnncli.circuit.translation import shared_operations
+from bnncli.data import rule_table
 from bnncli.errors import BnnError, UsageError
 from bnncli.minimize import Progress, minimize, search
+from bnncli.minimize.counting import counting_circuit
 from bnncli.native import available_isas
 from bnncli.native.circuits import Walk
 from tests.circuits import FULL_ADDER, circuits, counting_life
@@ -139,3 +142,26 @@ def test_the_error_of_a_thread_is_raised(monkeypatch):
 def test_wrong_numbers_are_refused(wrong):
     with pytest.raises(UsageError, match="expected at least 0 of both"):
         minimize(counting_life(), **wrong)
+
+
+@pytest.mark.parametrize("rule", ["B3/S23", "B36/S23", "B2/S", "B0123/S8", "B/S"])
+def test_rules_that_count_are_built_from_shared_sums(rule):
+    build = Builder(9)
+    given = build.build(lookup(build, build.inputs(), rule_table(rule).tolist()) or [0])
+    counting = counting_circuit(given)
+    np.testing.assert_array_equal(truth_tables(counting), truth_tables(given))
+    assert shared_operations(counting) < counting.size or counting.size == 0
+
+
+def test_rules_that_look_where_neighbours_are_do_not_count():
+    build = Builder(9)
+    north, *_, south, _ = build.inputs()
+    assert counting_circuit(build.build([build.and_(north, south)])) is None
+    assert counting_circuit(FULL_ADDER) is None
+
+
+def test_shared_work_goes_below_what_was_published():
+    """19 operations a word were published; sums of rows lead to fewer in a moment."""
+    found = minimize(counting_life(), budget=FOREVER, jobs=1, shared=True, steps=200_000)
+    np.testing.assert_array_equal(truth_tables(found), truth_tables(counting_life()))
+    assert shared_operations(found) <= 17

@@ -18,6 +18,7 @@ import numpy as np
 from bnncli.circuit import rebuild, truth_tables
 from bnncli.circuit.translation import shared_operations
 from bnncli.errors import BnnError, UsageError
+from bnncli.minimize.counting import counting_circuit
 from bnncli.native.circuits import CELL_SHIFTS, NO_SHIFTS, Walk
 
 if TYPE_CHECKING:
@@ -41,6 +42,10 @@ SLICE_SECONDS = 0.02
 REPORT_SECONDS = 0.1
 
 
+COUNTING_TEMPERATURES = (1.0, 0.5, 2.0)
+"""The same for walks that begin with adders; colder ones do well from there."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a search is: ``cost`` is the number of gates, or of shared operations."""
@@ -51,6 +56,25 @@ class Progress:
     steps: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Start:
+    """Where walks begin: the circuit that was given, or another one of its function."""
+
+    circuit: Circuit
+    temperatures: tuple[float, ...]
+    reduce: bool
+    """Whether gates alone count at first, because too many are shared by nothing."""
+
+
+def _starts(circuit: Circuit, shared: bool) -> tuple[_Start, ...]:
+    """Give the starts that walks take in turn."""
+    given = _Start(circuit, TEMPERATURES, reduce=shared)
+    counting = counting_circuit(circuit) if shared else None
+    if counting is None or not counting.n_gates:
+        return (given,)
+    return (_Start(counting, COUNTING_TEMPERATURES, reduce=False), given)
+
+
 class _Search:
     """Walks that share what is the best circuit so far; each job is a thread of its own."""
 
@@ -58,7 +82,7 @@ class _Search:
         self, start: Circuit, *, seed: int, jobs: int, shared: bool, stop_at: int, steps: float
     ) -> None:
         self.jobs = jobs
-        self._start, self._seed = start, seed
+        self._starts, self._seed = _starts(start, shared), seed
         self._shifts = CELL_SHIFTS if shared else NO_SHIFTS
         self._stop_at, self._steps = stop_at, steps
         self._lock = threading.Lock()
@@ -102,17 +126,20 @@ class _Search:
         return True
 
     def _walk(self, job: int, number: int) -> None:
-        temperature = TEMPERATURES[number % len(TEMPERATURES)]
+        turn, which = divmod(number, len(self._starts))
+        start = self._starts[which]
+        temperature = start.temperatures[turn % len(start.temperatures)]
         seed = int(np.random.SeedSequence((self._seed, number)).generate_state(1, np.uint64)[0])
-        walk = Walk(self._start, seed=seed, temperature=temperature)
+        shifts = NO_SHIFTS if start.reduce else self._shifts
+        walk = Walk(start.circuit, seed=seed, temperature=temperature, shifts=shifts)
         with self._lock:
             self._walks += 1
-        if self._shifts:
+        if start.reduce:
             while walk.steps < REDUCING_STEPS:
                 if not self._advance(walk, job, REDUCING_STEPS - walk.steps):
                     break
-            start, shifts = walk.best(), self._shifts
-            walk = Walk(start, seed=seed, temperature=temperature, shifts=shifts)
+            reduced = walk.best()
+            walk = Walk(reduced, seed=seed, temperature=temperature, shifts=self._shifts)
         cost, end = math.inf, 0
         while walk.cost < cost or walk.steps < end:
             if walk.cost < cost:
