@@ -26,7 +26,7 @@ SECONDS = {False: (10, 60), True: (60, 180)}
 """After how many seconds the gates, or the shared operations, are looked at; the last end a search.
 """
 
-KNOWN = {False: 24, True: 18}
+KNOWN = {False: 24, True: 16}
 """The smallest numbers of gates and of shared operations that are known here."""
 
 UNITS = {False: "gates", True: "shared operations"}

@@ -43,7 +43,7 @@ REPORT_SECONDS = 0.1
 
 
 COUNTING_TEMPERATURES = (1.0, 0.5, 2.0)
-"""The same for walks that begin with adders; colder ones do well from there."""
+"""The same for walks that share work and begin with adders; colder ones do well from there."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,11 @@ class _Start:
 def _starts(circuit: Circuit, shared: bool) -> tuple[_Start, ...]:
     """Give the starts that walks take in turn."""
     given = _Start(circuit, TEMPERATURES, reduce=shared)
-    counting = counting_circuit(circuit) if shared else None
+    counting = counting_circuit(circuit)
     if counting is None or not counting.n_gates:
         return (given,)
-    return (_Start(counting, COUNTING_TEMPERATURES, reduce=False), given)
+    temperatures = COUNTING_TEMPERATURES if shared else TEMPERATURES
+    return (_Start(counting, temperatures, reduce=False), given)
 
 
 class _Search:
