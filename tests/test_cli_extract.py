@@ -102,7 +102,10 @@ def test_the_program_steps_as_the_rule(cli, model, tmp_path):
     program = tmp_path / "gate"
     options = ["-O1", "-Wall", "-Wextra", "-Werror"]
     subprocess.run(["gcc", str(source), *options, "-o", str(program)], check=True)
-    subprocess.run([str(program), "--check", "--steps", "3"], check=True, capture_output=True)
+    checked = subprocess.run(
+        [str(program), "--check", "--steps", "3"], check=True, text=True, capture_output=True
+    )
+    assert "3 steps, 0 of " in checked.stdout
 
 
 def test_c_of_an_automaton_counts_what_cells_share(cli, model, tmp_path):

@@ -53,7 +53,9 @@ def same_function(a, b):
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_written_is_read_back(name, circuit, tmp_path):
     path = written(Design("net", circuit), name, tmp_path)
-    same_function(read_design(path).circuit, circuit)
+    found = read_design(path).circuit
+    assert (found.n_inputs, found.n_outputs) == (circuit.n_inputs, circuit.n_outputs)
+    assert np.array_equal(truth_tables(found), truth_tables(circuit))
 
 
 @pytest.mark.parametrize("name", [*GATES_ONLY, "json"])

@@ -159,7 +159,8 @@ def extract(
     from bnncli.cli.progress import search_view
     from bnncli.cli.training import Manner
     from bnncli.codegen import find_emitter
-    from bnncli.extract.files import check_format, check_output, emitted, write
+    from bnncli.data.files import check_output
+    from bnncli.extract.files import check_format, emitted, write
     from bnncli.extract.job import Part, run
     from bnncli.extract.work import Wish
     from bnncli.training.signals import stop_on_signals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,9 +97,9 @@ def packed_file(target: str | None) -> Path | None:
 
 def cores() -> int:
     """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    from bnncli.minimize.search import available_cores
+
+    return available_cores()
 
 
 def check_threads(threads: int | None) -> None:

@@ -9,11 +9,19 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bnncli.errors import BnnError
+from bnncli.errors import BnnError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse to replace a file without ``force``, and what is no file, before any work is done."""
+    if path.exists() and not path.is_file():
+        raise UsageError(f"-o {path}: is no file; give a file, or leave -o out")
+    if path.exists() and not force:
+        raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
 
 
 @dataclass(frozen=True)

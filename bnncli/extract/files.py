@@ -9,7 +9,7 @@ from bnncli.circuit import Circuit
 from bnncli.codegen import find_emitter
 from bnncli.codegen.readers import read_design
 from bnncli.data.files import replacing
-from bnncli.errors import BnnError, UsageError
+from bnncli.errors import UsageError
 from bnncli.extract.model import design_of
 from bnncli.packed import load_packed
 from bnncli.packed.file import MAGIC
@@ -44,14 +44,6 @@ def open_design(
         if given not in {None, False}:
             raise UsageError(f"{flag}: {path} is a netlist; give a run or a packed model instead")
     return read_design(path)
-
-
-def check_output(path: Path, *, force: bool) -> None:
-    """Refuse to replace a file without ``force``, and what is no file, before any work is done."""
-    if path.exists() and not path.is_file():
-        raise UsageError(f"-o {path}: is no file; give a file, or leave -o out for stdout")
-    if path.exists() and not force:
-        raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
 
 
 def write(content: bytes, path: Path) -> None:

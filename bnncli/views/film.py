@@ -11,7 +11,7 @@ import numpy as np
 from bnncli.data import load_dataset
 from bnncli.data.automaton import Automaton, damaged
 from bnncli.data.boards import PatternTask, task_of
-from bnncli.data.files import replacing
+from bnncli.data.files import check_output, replacing
 from bnncli.errors import BnnError, UsageError
 from bnncli.native import default_backend
 from bnncli.packed import load_packed
@@ -181,8 +181,7 @@ def write_gif(
         raise UsageError(
             f"-o {path}: an animation is written as GIF; give a name that ends in .gif"
         )
-    if path.exists() and not force:
-        raise BnnError(f"{path}: exists already; give --force to replace it, or another -o FILE")
+    check_output(path, force=force)
     pictures = [draw(frame, scale) for frame in frames]
     times = [round(1000 * seconds)] * (len(pictures) - 1) + [LAST_MILLISECONDS]
     with replacing(path) as part:
