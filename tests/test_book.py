@@ -54,7 +54,8 @@ def local_targets(path):
 
 def pages_in_toc():
     found = []
-    for kind, name in TOC_ENTRY.findall((BOOK / "_toc.yml").read_text(encoding="utf-8")):
+    for kind, entry in TOC_ENTRY.findall((BOOK / "_toc.yml").read_text(encoding="utf-8")):
+        name = entry.strip('"')
         if kind == "glob":
             found += [match for match in BOOK.glob(name) if match.suffix in {".md", ".ipynb"}]
             continue
