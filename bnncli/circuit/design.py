@@ -72,7 +72,8 @@ class Design:
 
     ``pixels`` says how images become inputs; ``sums`` how outputs become class scores. With
     ``channels`` the circuit is the local rule of a cellular automaton: its inputs are the
-    neighbourhood (channels, 3, 3) in that order, its outputs the cell's next channels.
+    neighbourhood (channels, 3, 3) in that order, its outputs the cell's next channels; ``task`` is
+    then the data set that it learned, such as rule:B3/S23 or board:heart.
     ``notes`` are lines for the head of emitted text: where it comes from, counts, the proof.
     """
 
@@ -82,6 +83,7 @@ class Design:
     sums: ClassSums | None = None
     channels: int = 0
     notes: tuple[str, ...] = ()
+    task: str | None = None
 
     def __post_init__(self) -> None:
         circuit = self.circuit

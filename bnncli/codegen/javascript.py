@@ -66,23 +66,32 @@ function {name}_classify(images) {{
 }}"""
 
 
-@emitter("javascript", ".js", "a JavaScript function, 32 cases a number")
-def emit_javascript(design: Design) -> str:
-    """Write a design as a script; under node it is also a module that exports its functions."""
+def circuit_function(design: Design) -> tuple[str, str]:
+    """Give the name and the text of the function that computes a circuit."""
     name = design_name(design, _WORDS)
     inputs, _ = end_names(design, (name, *_WORDS))
     lines, outputs = gate_statements(design.circuit, inputs, style=JAVASCRIPT)
     text = [
-        comment(head_lines(design)).rstrip(),
-        '"use strict";',
-        "",
-        "// Bit k of inputs[i] is input i of case k, of 32; fills outputs the same way.",
         f"function {name}(inputs, outputs = new Int32Array({len(outputs)})) {{",
         *(f"  const {label} = inputs[{i}];" for i, label in enumerate(inputs)),
         *(f"  {line}" for line in lines),
         *(f"  outputs[{j}] = {value};" for j, value in enumerate(outputs)),
         "  return outputs;",
         "}",
+    ]
+    return name, "\n".join(text)
+
+
+@emitter("javascript", ".js", "a JavaScript function, 32 cases a number")
+def emit_javascript(design: Design) -> str:
+    """Write a design as a script; under node it is also a module that exports its functions."""
+    name, function = circuit_function(design)
+    text = [
+        comment(head_lines(design)).rstrip(),
+        '"use strict";',
+        "",
+        "// Bit k of inputs[i] is input i of case k, of 32; fills outputs the same way.",
+        function,
         *_images(design, name),
     ]
     exported = [name]

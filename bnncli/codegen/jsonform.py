@@ -29,6 +29,8 @@ def design_values(design: Design) -> dict[str, Any]:
         "gates": [list(gate) for gate in gates],
         "outputs": circuit.outputs.tolist(),
     }
+    if design.task is not None:
+        values["task"] = design.task
     if design.pixels:
         pixels = design.pixels
         values["pixels"] = {

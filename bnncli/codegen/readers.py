@@ -120,9 +120,11 @@ def _design(values: dict[str, Any], source: str) -> Design:
         _words(values, "output_names", source),
     )
     pixels, sums = _part(values, "pixels", source), _part(values, "sums", source)
-    name = values.get("name")
+    name, task = values.get("name"), values.get("task")
     if not isinstance(name, str) or not name.strip():
         raise BnnError(f"{source}: expected 'name' to be a text")
+    if not isinstance(task, str | None):
+        raise BnnError(f"{source}: expected 'task' to be a text, such as rule:B3/S23")
     return Design(
         name,
         circuit,
@@ -139,4 +141,5 @@ def _design(values: dict[str, Any], source: str) -> Design:
         else None,
         _number(values, "channels", source),
         _words(values, "notes", source),
+        task,
     )

@@ -62,7 +62,7 @@ def automaton(network: LogicNetwork, tail: Sequence[Step], name: str, data: str)
     moved = np.concatenate([[0, 1], inputs, np.arange(network.n_gates) + FIRST_INPUT + n_cells])
     wires = (moved[network.a], moved[network.b], moved[network.outputs])
     circuit = Circuit(n_cells, network.op, *wires, tuple(names), tuple(ends))
-    return Design(name, circuit, channels=channels)
+    return Design(name, circuit, channels=channels, task=data)
 
 
 def _check_states(network: LogicNetwork, tail: Sequence[Step], channels: int, name: str) -> None:
