@@ -11,10 +11,10 @@ import torch
 
 from bnncli.cli.train import parse_options
 from bnncli.errors import UsageError
-from bnncli.layers import Pixels
+from bnncli.layers import Pixels, QuantLinear
 from bnncli.models import Quantization, build_model, quantized_weights
 from bnncli.optim import EVERYTHING, LATENT, OPTIMIZERS, STORED, make_optimizer
-from bnncli.quantizers import QUANTIZERS, UniformGrid
+from bnncli.quantizers import QUANTIZERS, UniformGrid, make_quantizer
 from bnncli.training.memory import storage_bytes
 
 NAMES = list(OPTIMIZERS)
@@ -308,3 +308,12 @@ def test_options_out_of_range_are_refused(name, options, says):
     with pytest.raises(UsageError) as caught:
         make_optimizer(network(name), name, options=options)
     assert says in str(caught.value)
+
+
+def test_a_layer_that_stands_alone_is_trained_like_one_in_a_network():
+    alone = QuantLinear(3, 1, weight_quantizer=make_quantizer("binary"))
+    assert [name for name, _, _ in quantized_weights(alone)] == ["weight"]
+    optimizer = make_optimizer(alone, "sgd", lr=1e6)
+    alone(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    assert torch.equal(alone.weight, torch.full((1, 3), -1.0)), "clipped, so claimed as a latent"

@@ -135,5 +135,5 @@ def quantized_weights(model: nn.Module) -> list[tuple[str, nn.Parameter, Quantiz
         quantizer = getattr(module, "weight_quantizer", None)
         if isinstance(quantizer, Quantizer):
             weight = module.get_parameter("weight")
-            found.append((f"{name}.weight", weight, quantizer))
+            found.append((f"{name}.weight".removeprefix("."), weight, quantizer))
     return found
