@@ -28,6 +28,7 @@ class Emitter:
 
 
 EMITTERS: dict[str, Emitter] = {}
+"""Every format by name."""
 
 
 def emitter(name: str, suffix: str, summary: str) -> Callable[[AnyEmit], AnyEmit]:

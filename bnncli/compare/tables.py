@@ -100,6 +100,7 @@ COLUMNS = (
     Column("peak MiB", lambda s: _mib(s.peak_resident_bytes), 11, lambda s: s.peak_resident_bytes),
     Column("last flips (%)", lambda s: _flips(s.flip_rate), 8, lambda s: _center(s.flip_rate)),
 )
+"""The columns of the table of methods."""
 LEGEND = (
     f"{FORM}; mean ± standard deviation over the seeds, and the 95 % interval of the mean. Bytes are "
     "those of the tensors held while training (parameters, gradients, optimizer state); peak is "

@@ -335,6 +335,7 @@ CIFAR10 = DataSource(
 )
 
 SOURCES = {source.name: source for source in (DIGITS, MNIST, FASHION_MNIST, CIFAR10)}
+"""Every data set by name."""
 
 
 def rule_source(name: str) -> DataSource:

@@ -53,6 +53,7 @@ THRESHOLDS: dict[str, Callable[[NDArray[np.uint8], int], NDArray[np.float32]]] =
     "distributive": distributive_thresholds,
     "uniform": uniform_thresholds,
 }
+"""Ways to place the thresholds of a thermometer, by name."""
 
 
 class _Above(torch.autograd.Function):

@@ -159,6 +159,7 @@ class Softmax(Parametrization):
 
 
 PARAMETRIZATIONS: dict[str, type[Parametrization]] = {p.name: p for p in (IWP, Softmax, Walsh)}
+"""Ways to write a gate in numbers, by name."""
 
 
 def make_parametrization(name: str) -> Parametrization:
@@ -208,6 +209,7 @@ def random(parametrization: Parametrization, n_gates: int, strength: float) -> T
 
 
 INITS = {"residual": residual, "heavy-tailed": heavy_tailed, "mixed": mixed, "random": random}
+"""Ways to draw the first logits of gates, by name."""
 
 
 def initial_logits(

@@ -32,6 +32,7 @@ PIXEL_SCALINGS: dict[str, Callable[[int, Callable[[], Statistics]], GainAndOffse
     "standard": _standard,
     "unit": _unit,
 }
+"""Ways to turn bytes into numbers, by name."""
 
 
 def no_statistics() -> Statistics:

@@ -162,3 +162,4 @@ class QuantConv2d(_Quantized, nn.Conv2d):
 
 
 QuantLayer = QuantLinear | QuantConv2d
+"""Any layer whose weights are quantized."""

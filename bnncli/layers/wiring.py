@@ -176,6 +176,7 @@ WIRINGS: dict[str, Draw] = {
     "tree": tree,
     "unique": unique,
 }
+"""Ways to draw wires, by name."""
 
 
 def draw_wires(

@@ -205,6 +205,7 @@ _ALL = (
     Pass("abc", f"abc's {ABC_SCRIPT}, where it is installed", True, _abc, abc_needs),
 )
 PASSES: dict[str, Pass] = {one.name: one for one in _ALL}
+"""Every pass by name."""
 
 
 def find_pass(name: str) -> Pass:

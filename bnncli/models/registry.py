@@ -77,6 +77,7 @@ class Arch:
 
 
 ARCHS: dict[str, Arch] = {}
+"""Every architecture by name."""
 
 
 def register(

@@ -50,8 +50,10 @@ NORMS: dict[str, Callable[..., nn.Module]] = {
     "centering": SimpleCentering,
     "scale-shift": HomeostaticScaleShift,
 }
-# These leave the spread of their input as it is, so a sum of ±1 products needs a scale elsewhere.
+"""Every norm by name."""
+
 SHIFTS = frozenset({"none", "threshold", "mean-threshold", "centering"})
+"""Norms that leave the spread of their input: a sum of ±1 products needs a scale elsewhere."""
 
 
 def check_norm_options(name: str, options: Mapping[str, Any]) -> dict[str, Any]:

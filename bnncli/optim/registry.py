@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch.optim import Optimizer
 
 EVERYTHING, LATENT, STORED = "every parameter", "latent weights", "stored weights"
+"""What an optimizer trains."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class OptimizerPreset:
 
 
 OPTIMIZERS: dict[str, OptimizerPreset] = {}
+"""Every optimizer by name."""
 
 
 def optimizer(

@@ -169,6 +169,7 @@ class Step(ABC):
 
 
 STEPS: dict[str, type[Step]] = {}
+"""Kinds of packed steps, by the name that files store."""
 
 StepType = TypeVar("StepType", bound=type[Step])
 

@@ -20,6 +20,7 @@ METHODS = {
     "sat": "prove by SAT (needs the verify extra)",
     "sampled": "try drawn inputs; no proof",
 }
+"""Ways to compare circuits, by name."""
 
 SAMPLES = 1_000_000
 CONFLICTS = 100_000

@@ -162,6 +162,7 @@ QUANTIZERS: dict[str, Preset] = {
         weights_only=True,
     ),
 }
+"""Every quantizer by name."""
 
 
 def make_quantizer(

@@ -92,6 +92,7 @@ SCALES: dict[str, Scale] = {
     "mean-abs-per-output": MeanAbs(per_output=True),
     "fan-in": FanIn(),
 }
+"""Every scale by name."""
 
 
 def make_scale(name: str) -> Scale:

@@ -125,6 +125,7 @@ SURROGATES: dict[str, type[Identity | Clipped | ApproxSign | SwishSign]] = {
     "approx-sign": ApproxSign,
     "swish-sign": SwishSign,
 }
+"""Every surrogate gradient by name."""
 
 
 def make_surrogate(name: str) -> Surrogate:
