@@ -34,6 +34,7 @@ from bnncli.layers import (
     set_progress,
 )
 from bnncli.layers.gate_functions import chosen_gates, gates, mixed_gates
+from bnncli.models import Quantization, build_model
 from bnncli.models.logic import GateStack
 from bnncli.native import default_backend
 from bnncli.optim import make_optimizer
@@ -203,6 +204,29 @@ def test_hard_selection_trains_on_bits_and_reaches_every_candidate() -> None:
     (y * torch.rand_like(y)).sum().backward()
     assert wiring.wire_logits.grad is not None
     assert int((wiring.wire_logits.grad != 0).sum()) > 16
+
+
+@pytest.mark.parametrize("arch", ["logic-mlp", "logic-conv"])
+@pytest.mark.parametrize("selection", ["soft", "hard"])
+def test_heads_select_their_candidates_as_they_are_told(arch: str, selection: str) -> None:
+    model = build_model(
+        arch,
+        image_shape=(1, 8, 8),
+        n_classes=10,
+        quantization=Quantization(weights="gates", activations="bits"),
+        pixels=nn.Identity(),  # gates read bytes
+        candidates=4,
+        selection=selection,
+        widths=(20, 20),
+    )
+    wirings = [module for module in model.modules() if isinstance(module, LearnedWiring)]
+    assert [wiring.selection for wiring in wirings] == [selection, selection]
+    images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)
+    model.train()(images).square().sum().backward()
+    assert all(w.wire_logits.grad is not None and bool(w.wire_logits.grad.any()) for w in wirings)
+    model.eval()
+    packed = freeze(model).logits(images.numpy(), default_backend())
+    assert np.array_equal(packed, model(images).detach().numpy())
 
 
 @settings(deadline=None, max_examples=25)

@@ -197,6 +197,7 @@ def logic_conv(
     widths: Sequence[int] = (2000, 1000),
     wiring: str = "random",
     candidates: int = 0,
+    selection: str = "soft",
     parametrization: str = "iwp",
     init: str = "residual",
     strength: float = 3.0,
@@ -230,6 +231,7 @@ def logic_conv(
         final_temperature=final_temperature,
         bound=bound,
         candidates=candidates,
+        selection=selection,
     )
     layers: Layers = [("bits", bits), ("planes", Planes(n_in, height, width))]
     for n in range(1, convolutions + 1):
