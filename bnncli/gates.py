@@ -72,6 +72,11 @@ def swap_inputs(tables: NDArray[Any]) -> NDArray[np.uint8]:
     return swapped.astype(np.uint8)
 
 
+def declared_gates(number: int) -> str:
+    """Say how many gates a network declares: ``1 declared gate``, ``1,151 declared gates``."""
+    return f"{number:,} declared gate{'s' * (number != 1)}"
+
+
 INVERT_A = [(t & 0b0101) << 1 | (t & 0b1010) >> 1 for t in range(N_GATES)]
 INVERT_B = [(t & 0b0011) << 2 | (t & 0b1100) >> 2 for t in range(N_GATES)]
 SWAP = [t & 0b1001 | (t & 0b0010) << 1 | (t & 0b0100) >> 1 for t in range(N_GATES)]

@@ -61,3 +61,13 @@ def test_trivial_gates_are_those_that_ignore_an_input() -> None:
         ignores_b = f00 == f01 and f10 == f11
         ignores_a = f00 == f10 and f01 == f11
         assert (ignores_a or ignores_b) == (table in gates.TRIVIAL)
+
+
+def test_one_gate_is_counted_in_the_singular() -> None:
+    said = [gates.declared_gates(number) for number in (0, 1, 2, 1151)]
+    assert said == [
+        "0 declared gates",
+        "1 declared gate",
+        "2 declared gates",
+        "1,151 declared gates",
+    ]

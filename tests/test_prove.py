@@ -186,7 +186,7 @@ def test_sentences():
     assert verdict.sentence() == "differ: output 1 (next) for inputs 110"
     assert Verdict(True, "sat", prover="aigverse 1").sentence() == "equal (SAT, aigverse 1)"
     constant = Circuit.of_gates(0, [], [1])
-    assert compare(constant, constant).sentence() == "equal on all 1 input (exhaustive)"
+    assert compare(constant, constant).sentence() == "equal on the only input (exhaustive)"
     long = Verdict(False, "sat", counterexample=(1,) * 70, output=2)
     assert long.sentence() == f"differ: output 2 for inputs {'1' * 64}… (6 more)"
     assert inputs == 3

@@ -101,10 +101,11 @@ def _columns(layer: GateLayer) -> str:
 def _print_layers(console: Console, view: GateView) -> None:
     from rich.table import Table
 
+    from bnncli.gates import declared_gates
     from bnncli.views.text import bar, legend
 
     console.print(
-        f"{view.source}: {view.declared:,} declared gates, {view.live:,} live",
+        f"{view.source}: {declared_gates(view.declared)}, {view.live:,} live",
         markup=False,
         soft_wrap=True,
     )

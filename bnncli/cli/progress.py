@@ -194,10 +194,12 @@ class SearchView:
     def begin(self, design: Design) -> None:
         """Hear of the design before it is optimized."""
         from bnncli.extract.work import SEARCH_SECONDS
+        from bnncli.gates import declared_gates
 
         if self.wish.on(design).shared:
             self.unit = "operations"
-        line = f"minimizing {design.name}: {design.circuit.n_gates:,} declared gates, -O{self.wish.level}"
+        begun = declared_gates(design.circuit.n_gates)
+        line = f"minimizing {design.name}: {begun}, -O{self.wish.level}"
         limit = self.wish.budget
         if self.wish.level == SEARCHES and limit is None:
             line += f", up to {SEARCH_SECONDS:g} s of search"

@@ -17,6 +17,7 @@ from bnncli.data.files import replacing
 from bnncli.data.store import cache_dir
 from bnncli.errors import BnnError, UsageError
 from bnncli.extract.scores import as_sums
+from bnncli.gates import declared_gates
 from bnncli.jsontext import to_json
 from bnncli.minimize.levels import optimize_design
 from bnncli.minimize.passes import Effort, PassRecord, never
@@ -171,9 +172,8 @@ def noted(found: Extraction, begin: str = "") -> Design:
 
     ``begin`` says what the proof is about where it is not the declared circuit.
     """
-    counts = (
-        f"{found.declared:,} declared gates, {found.live:,} live, {found.minimized:,} minimized"
-    )
+    declared = declared_gates(found.declared)
+    counts = f"{declared}, {found.live:,} live, {found.minimized:,} minimized"
     design = found.design
     return design.with_circuit(design.circuit, counts, begin + found.verdict.sentence())
 

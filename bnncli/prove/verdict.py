@@ -50,8 +50,8 @@ class Verdict:
             return f"differ: {where}{name} for inputs {_shown(self.counterexample)}"
         subject = "equal scores" if self.of_scores else "equal"
         if self.kind == "exhaustive":
-            inputs = "inputs" if self.cases != 1 else "input"
-            return f"{subject} on all {self.cases:,} {inputs} (exhaustive)"
+            inputs = f"all {self.cases:,} inputs" if self.cases != 1 else "the only input"
+            return f"{subject} on {inputs} (exhaustive)"
         if self.kind == "structural":
             return f"{subject} (structure: the same gates after hashing)"
         sampled = f"{subject} on {self.cases:,} sampled inputs (seed {self.seed}): not a proof"

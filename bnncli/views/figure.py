@@ -9,6 +9,7 @@ import numpy as np
 from bnncli.compare.drawing import add_axes, fixed_style, new_figure, text_inches
 from bnncli.data.files import replacing
 from bnncli.errors import UsageError
+from bnncli.gates import declared_gates
 from bnncli.training.curves import SUFFIXES
 from bnncli.views.functions import FAMILIES, FUNCTIONS
 
@@ -55,7 +56,7 @@ def draw_gates(view: GateView, path: Path) -> None:
         if relaxed:
             _confidence(axes[2], layers)
         axes[0].set_title(
-            f"{view.declared:,} declared gates, {view.live:,} live", loc="left", fontsize=10
+            f"{declared_gates(view.declared)}, {view.live:,} live", loc="left", fontsize=10
         )
         _name_layers(axes, len(layers), names, title)
         figure.align_ylabels(axes)
