@@ -8,14 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import reduce
 
 import numpy as np
 import pytest
 
-from bnncli.circuit import Circuit, from_text, to_text, truth_tables
+from bnncli.circuit import Builder, Circuit, from_text, to_text, truth_tables
 from bnncli.data import rule_table
 from bnncli.native.compile import find_compiler
 from bnncli.packed import save_packed
+from bnncli.prove import Verdict
 from tests.automata import rule_model
 from tests.command_line import Cli
 
@@ -133,6 +135,47 @@ def test_two_circuits_are_compared(cli, model, tmp_path):
     found = json.loads(cli("extract", "--check", str(text), str(other), "--json", code=1).stdout)
     case = sum(bit << i for i, bit in enumerate(found["counterexample"]))
     assert rule_table("B3/S23")[case] != rule_table("B36/S23")[case]
+
+
+@pytest.fixture
+def wide_pair(tmp_path, monkeypatch):
+    """Give two circuits, equal but unlike in structure, that only sampling compares."""
+    monkeypatch.setattr("bnncli.prove.comparison.have", lambda name: False)
+    paths = []
+    for name, forwards in (("up", True), ("down", False)):
+        build = Builder(40)
+        inputs = build.inputs()
+        parity = reduce(build.xor, inputs if forwards else reversed(inputs))
+        path = tmp_path / f"{name}.txt"
+        path.write_text(to_text(build.build([parity])))
+        paths.append(str(path))
+    return paths
+
+
+def test_sampled_equality_is_told_from_a_proof(cli, wide_pair, model):
+    sampled = cli("extract", "--check", *wide_pair)
+    assert "not a proof" in sampled.stdout
+    assert "sampled, not proved" in sampled.stderr
+    strict = cli("extract", "--check", *wide_pair, "--require-proof", code=1)
+    assert strict.stdout == sampled.stdout
+    found = cli.json("extract", "--check", *wide_pair, "--require-proof", code=1)
+    assert (found["equal"], found["proved"]) == (True, False)
+    proved = cli("extract", "--check", str(model), str(model), "--require-proof")
+    assert "sampled" not in proved.stderr
+
+
+def test_extracting_with_a_required_proof_writes_nothing_without_one(
+    cli, wide_pair, model, tmp_path, monkeypatch
+):
+    out = tmp_path / "out.txt"
+    text = ("--format", "text", "-o", str(out), "--require-proof", "-q")
+    cli("extract", str(model), "-O1", *text)
+    written = out.read_text()
+    doubted = Verdict(equal=True, kind="sampled", cases=64, seed=0)
+    monkeypatch.setattr("bnncli.minimize.levels.compare_designs", lambda *_, **__: doubted)
+    refused = cli("extract", wide_pair[0], "-O1", *text, "--force", code=1)
+    assert "--require-proof: the circuits are equal on 64 sampled inputs" in refused.stderr
+    assert out.read_text() == written
 
 
 @pytest.mark.parametrize(

@@ -80,8 +80,8 @@ def extract(
             "--budget",
             metavar="SECONDS",
             min=0.0,
-            help="Time for the passes of -O2 and -O3 together; the proof comes after. Default: "
-            "20 s for the search, and the others to their end.",
+            help="Time for the passes of -O2 and -O3 together. The proof comes after, and nothing "
+            "bounds it. Default: 20 s for the search, and the others to their end.",
             rich_help_panel=CIRCUIT,
         ),
     ] = None,
@@ -144,10 +144,19 @@ def extract(
         option(
             "--check",
             PROOF,
-            "Compare two circuits instead: runs, packed models or netlists.",
+            "Compare two circuits instead: runs, packed models or netlists. Exit code: 0 equal, or "
+            "sampled and not proved, which stderr says; 1 different or undecided.",
             metavar="A B",
         ),
     ] = None,
+    require_proof: Annotated[
+        bool,
+        option(
+            "--require-proof",
+            PROOF,
+            "Fail with exit code 1, and write nothing, where equality is not proved.",
+        ),
+    ] = False,
     data_dir: DataDir = None,
     offline: Offline = False,
     runs_dir: RunsDir = RUNS,
@@ -170,7 +179,7 @@ def extract(
     if check is not None:
         if target is not None or output is not None:
             raise UsageError("--check A B compares and writes nothing; give it alone")
-        _check(check, part, manner, seed=seed, as_json=as_json)
+        _check(check, part, manner, seed=seed, as_json=as_json, require_proof=require_proof)
         return
     find_emitter(format_name)
     if as_json and output is None:
@@ -201,6 +210,9 @@ def extract(
             on_progress=view.update,
             should_stop=stop,
         )
+    verdict = result.extraction.verdict
+    if require_proof and not verdict.proved:
+        raise BnnError(f"--require-proof: the circuits are {verdict.sentence()}")
     content = emitted(result.extraction.design, format_name)
     if output is None:
         sys.stdout.flush()
@@ -254,7 +266,15 @@ def _finished(run: Run) -> Path:
     return run.packed
 
 
-def _check(names: tuple[str, str], part: Part, manner: Manner, *, seed: int, as_json: bool) -> None:
+def _check(
+    names: tuple[str, str],
+    part: Part,
+    manner: Manner,
+    *,
+    seed: int,
+    as_json: bool,
+    require_proof: bool,
+) -> None:
     from bnncli.extract.files import open_design
     from bnncli.extract.job import check
     from bnncli.extract.work import plain_verdict
@@ -268,7 +288,9 @@ def _check(names: tuple[str, str], part: Part, manner: Manner, *, seed: int, as_
         print_json({"a": names[0], "b": names[1], **plain_verdict(verdict)})
     else:
         sys.stdout.write(f"{names[0]} and {names[1]}: {verdict.sentence()}\n")
-    if not verdict.equal:
+    if verdict.equal and not verdict.proved and not manner.quiet:
+        print_note("sampled, not proved: the circuits agree on every input that was tried")
+    if not verdict.equal or (require_proof and not verdict.proved):
         raise typer.Exit(1)
 
 
