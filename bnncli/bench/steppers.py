@@ -119,7 +119,7 @@ def circuit_of(network: LogicNetwork) -> Circuit:
 
 
 def smallest() -> Circuit:
-    """Read the stored circuit."""
+    """Read the stored circuit of the Game of Life: 16 operations a word, 28 gates a cell."""
     text = resources.files("bnncli.bench").joinpath("life.txt").read_text("utf-8")
     return from_text(text, "life.txt")
 
