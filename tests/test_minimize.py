@@ -79,6 +79,25 @@ def test_shared_operations_are_what_counts_when_asked(monkeypatch):
     assert shared.size > plain.size
 
 
+def test_without_adders_walks_begin_with_the_circuit_alone(monkeypatch):
+    begun = []
+
+    class Noted(Walk):
+        def __init__(self, circuit, **how):
+            begun.append(circuit)
+            super().__init__(circuit, **how)
+
+    monkeypatch.setattr(search, "Walk", Noted)
+    monkeypatch.setattr(search, "PATIENCE", 100)
+    start = rebuild(counting_life())
+    for adders in (True, False):
+        begun.clear()
+        minimize(start, budget=FOREVER, steps=25_000, jobs=1, adders=adders)
+        assert len(begun) > 1
+        assert (counting_circuit(start) in begun) is adders
+        assert start in begun
+
+
 def test_it_ends_at_the_size_that_is_good_enough():
     seen: list[Progress] = []
     found = minimize(counting_life(), budget=FOREVER, jobs=1, stop_at=35, on_progress=seen.append)

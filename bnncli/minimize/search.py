@@ -66,10 +66,10 @@ class _Start:
     """Whether gates alone count at first, because too many are shared by nothing."""
 
 
-def _starts(circuit: Circuit, shared: bool) -> tuple[_Start, ...]:
+def _starts(circuit: Circuit, shared: bool, adders: bool) -> tuple[_Start, ...]:
     """Give the starts that walks take in turn."""
     given = _Start(circuit, TEMPERATURES, reduce=shared)
-    counting = counting_circuit(circuit)
+    counting = counting_circuit(circuit) if adders else None
     if counting is None or not counting.n_gates:
         return (given,)
     temperatures = COUNTING_TEMPERATURES if shared else TEMPERATURES
@@ -80,10 +80,18 @@ class _Search:
     """Walks that share what is the best circuit so far; each job is a thread of its own."""
 
     def __init__(
-        self, start: Circuit, *, seed: int, jobs: int, shared: bool, stop_at: int, steps: float
+        self,
+        start: Circuit,
+        *,
+        seed: int,
+        jobs: int,
+        shared: bool,
+        adders: bool,
+        stop_at: int,
+        steps: float,
     ) -> None:
         self.jobs = jobs
-        self._starts, self._seed = _starts(start, shared), seed
+        self._starts, self._seed = _starts(start, shared, adders), seed
         self._shifts = CELL_SHIFTS if shared else NO_SHIFTS
         self._stop_at, self._steps = stop_at, steps
         self._lock = threading.Lock()
@@ -182,6 +190,7 @@ def minimize(
     seed: int = 0,
     jobs: int = 0,
     shared: bool = False,
+    adders: bool = True,
     stop_at: int | None = None,
     steps: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
@@ -193,7 +202,8 @@ def minimize(
     (:func:`bnncli.circuit.translation.shared_operations`). ``jobs`` threads walk, 0 for one on each
     core; each takes at most ``steps``, and if that ends the search its result depends on ``seed``
     and ``jobs`` alone. It ends early at a cost of ``stop_at`` or when ``should_stop`` says so.
-    The result is compared with the circuit on all rows of the truth table.
+    With ``adders`` every other walk of a rule that counts its neighbours begins with sums of rows
+    instead of the circuit. The result is compared with the circuit on all rows of the truth table.
     """
     if math.isnan(budget) or jobs < 0:
         raise UsageError(f"budget={budget}, jobs={jobs} given, expected at least 0 of both")
@@ -205,6 +215,7 @@ def minimize(
         seed=seed,
         jobs=jobs or available_cores(),
         shared=shared,
+        adders=adders,
         stop_at=stop_at or 0,
         steps=math.inf if steps is None else steps,
     )
