@@ -27,9 +27,12 @@ LABEL = re.compile(r"^(Shape|Source|Sources|Raises|Law|Laws):(?=\s|$)")
 def escaped(text: str) -> str:
     """Escape what is no markup, and link papers."""
     parts = MARKUP.split(text)
-    parts[::2] = [re.sub(r"([*|`\\]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
     parts[::2] = [
-        PAPER.sub(r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", part) for part in parts[::2]
+        re.sub(r"([*|`\\]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]
+    ]
+    parts[::2] = [
+        PAPER.sub(r"`arXiv:\1 <https://arxiv.org/abs/\1>`__", part)
+        for part in parts[::2]
     ]
     return "".join(parts)
 
@@ -58,7 +61,9 @@ def is_formula(block: list[str]) -> bool:
     if block[0].startswith("    "):
         return True
     text = "\n".join(block)
-    return not text.rstrip().endswith((".", ":", "?")) and bool(re.search(r" [=←≈] ", text))
+    return not text.rstrip().endswith((".", ":", "?")) and bool(
+        re.search(r" [=←≈] ", text)
+    )
 
 
 def rendered(lines: list[str]) -> list[str]:
@@ -95,7 +100,9 @@ def assigned(node: ast.stmt) -> set[str]:
         targets = node.targets
     else:
         targets = [node.target] if isinstance(node, ast.AnnAssign) else []
-    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    return {
+        n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name)
+    }
 
 
 @cache
@@ -113,7 +120,11 @@ def source_texts(module: str) -> dict[str, str]:
 def origin(module: str, name: str) -> str:
     """Follow imports to the module that assigns a name."""
     for node in parsed(module):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("bnncli"):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.module
+            and node.module.startswith("bnncli")
+        ):
             for alias in node.names:
                 if (alias.asname or alias.name) == name:
                     return origin(node.module, alias.name)
@@ -125,7 +136,11 @@ def data_text(name: str, value: object) -> list[str]:
     module, _, variable = name.rpartition(".")
     text = source_texts(origin(module, variable)).get(variable, "")
     lines = rendered(text.split("\n")) if text else []
-    if isinstance(value, Collection) and not isinstance(value, str) and len(value) < 100:
+    if (
+        isinstance(value, Collection)
+        and not isinstance(value, str)
+        and len(value) < 100
+    ):
         names = value if isinstance(value, Mapping) else sorted(map(str, value))
         lines += ["Holds " + ", ".join(f"``{key}``" for key in names) + ".", ""]
     elif isinstance(value, int | float | str):
@@ -133,7 +148,9 @@ def data_text(name: str, value: object) -> list[str]:
     return lines
 
 
-def process(app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]) -> None:
+def process(
+    app: Any, what: str, name: str, obj: object, options: Any, lines: list[str]
+) -> None:
     """Rewrite a docstring in place (Sphinx's autodoc-process-docstring)."""
     data = what == "data" and not (callable(obj) or isinstance(obj, ModuleType))
     lines[:] = data_text(name, obj) if data else rendered(lines)
