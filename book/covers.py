@@ -37,7 +37,11 @@ def figure_of(chapter: str) -> Image.Image:
     """Take the cover's figure out of the notebook, at the width of a cover."""
     notebook = json.loads((BOOK / f"{chapter}.ipynb").read_text(encoding="utf-8"))
     (cell,) = [cell for cell in notebook["cells"] if cell["id"] == COVERS[chapter]]
-    pictures = [o["data"]["image/png"] for o in cell["outputs"] if "image/png" in o.get("data", {})]
+    pictures = [
+        o["data"]["image/png"]
+        for o in cell["outputs"]
+        if "image/png" in o.get("data", {})
+    ]
     whole = Image.open(io.BytesIO(base64.b64decode(pictures[0]))).convert("RGB")
     return whole.resize(
         (WIDTH, round(WIDTH * whole.height / whole.width)), Image.Resampling.LANCZOS
