@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 N_GATES = 16
+"""How many two-input gates there are."""
+
 AND, OR, XOR, WIRE_A, WIRE_B, NOT_A, NOT_B = 0x8, 0xE, 0x6, 0xA, 0xC, 0x5, 0x3
+"""A gate by its truth table."""
 
 GATE_NAMES = (
     *("0", "~(a|b)", "a&~b", "~b", "~a&b", "~a", "a^b", "~(a&b)"),

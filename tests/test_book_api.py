@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
@@ -48,7 +49,11 @@ def members(module):
     if public is not None:
         return public
     kinds = ast.FunctionDef | ast.ClassDef
-    return {n.name for n in body if isinstance(n, kinds) and not n.name.startswith("_")}
+    names = {n.name for n in body if isinstance(n, kinds) and ast.get_docstring(n)}
+    for node, after in pairwise(body):  # data, explained by the string below
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            names |= {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+    return {name for name in names if not name.startswith("_")}
 
 
 def documented_on(page):
