@@ -50,6 +50,12 @@ def test_a_preset_says_what_it_is_and_reads_back_as_it_is_written(name):
     assert again.key == preset.key
 
 
+@pytest.mark.parametrize("name", ["note-xnor", "equal-information"])
+def test_a_preset_with_another_network_or_budget_shows_no_published_figure(name):
+    shown = [method.method.published for method in find_preset(name).methods]
+    assert shown == [""] * len(shown)
+
+
 def test_tables_of_options_are_laid_over_one_another_name_by_name():
     read = parse_matrix(
         "m",
