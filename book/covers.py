@@ -20,6 +20,8 @@ COVERS = {
     "01-one-weight": "life-film",
     "03-straight-through": "surrogate-plot",
     "04-both-sides-binary": "roofline-plot",
+    "05-swarms-and-votes": "lives-plot",
+    "08-game-of-life": "sizes",
     "11-open-problems": "memory-plot",
     "failed-experiments": "gain-plot",
 }
