@@ -18,6 +18,7 @@ COLORS = 64
 
 COVERS = {
     "01-one-weight": "life-film",
+    "02-binaryconnect": "test-ways-plot",
     "03-straight-through": "surrogate-plot",
     "04-both-sides-binary": "roofline-plot",
     "05-swarms-and-votes": "lives-plot",
