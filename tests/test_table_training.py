@@ -144,6 +144,23 @@ def test_an_interrupted_run_resumes_to_the_same_bits(tmp_path, stop_after):
     assert rows[0] == rows[1]
 
 
+def test_epsilon_bounds_the_steps():
+    def moved(**train):
+        training = training_of(
+            settings_for("W30", train={"weight_decay": 0.0, "epochs": 1} | train)
+        )
+        start = training.state.logits.copy()
+        training.run()
+        return np.abs(training.state.logits - start)
+
+    usual = moved()
+    assert np.array_equal(moved(optimizer_options={"eps": 1e-8}), usual)
+    # A step is at most the rate times |m| / epsilon, and no gradient here exceeds 1.
+    assert moved(optimizer_options={"eps": 1e9}).max() < 1e-7 < usual.max()
+    gone = moved(optimizer_options={"eps": 1e-15})
+    assert (gone > 0.1).sum() > (usual > 0.1).sum()
+
+
 def test_a_loss_that_is_no_number_is_one_line():
     training = training_of(settings_for("W30"))
     training.state.logits[-1] = np.nan
@@ -157,6 +174,7 @@ def test_a_loss_that_is_no_number_is_one_line():
         ({"train": {"optimizer": "sgd"}}, "train.optimizer='sgd'"),
         ({"train": {"optimizer": "bop"}}, "optimizer bop: .* arch gol is made of gates"),
         ({"train": {"optimizer_options": {"beta2": 0.9}}}, "train.optimizer_options="),
+        ({"train": {"optimizer_options": {"eps": 0.0}}}, "eps=0.0: expected a positive number"),
         ({"train": {"batch_size": 77}}, "train.batch_size=77: trainer table takes whole tables"),
         ({"data": {"augment": "shift:1"}}, "data.augment='shift:1'"),
         ({"train": {"label_smoothing": 0.1}}, "train.label_smoothing=0.1"),

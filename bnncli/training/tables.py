@@ -6,6 +6,7 @@ See ``book/decisions/exact-rules.md``.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +45,8 @@ CLEAN_EPOCHS = 4
 
 DEFAULT_LR = 0.2
 UNHEEDED = (
-    *("data.augment", "train.batch_size", "train.optimizer", "train.optimizer_options"),
-    *("train.momentum", "train.plain_optimizer", "train.plain_options", "train.plain_lr"),
+    *("data.augment", "train.batch_size", "train.optimizer", "train.momentum"),
+    *("train.plain_optimizer", "train.plain_options", "train.plain_lr"),
     *("train.latent_clip", "train.label_smoothing", "train.precision"),
 )
 
@@ -55,7 +56,7 @@ class TableTraining:
     """Train on every row in each step; an epoch is 25 steps, after which hard errors are counted.
 
     The loss is the mean of squares, the update AdamW (beta 0.9 and 0.99, gradients clipped at
-    100). Training ends after four epochs in a row without hard error. ``epochs`` is the most for
+    100; ``optimizer_options`` may give its ``eps``). Training ends after four epochs in a row without hard error. ``epochs`` is the most for
     all attempts together: with ``restarts`` it is split evenly, and each further attempt draws
     wiring and logits anew from a seed mixed from the run's. Computes on the CPU.
     """
@@ -67,6 +68,7 @@ class TableTraining:
             settings, UNHEEDED, "trainer table takes whole tables, with an AdamW of its own"
         )
         self.settings, self.data = settings, data
+        self.epsilon = epsilon_of(settings)
         # Every attempt has an epoch at least, so few epochs are few attempts.
         self.n_attempts = min((train.restarts or 0) + 1, train.epochs)
         self.progress = Progress()
@@ -163,7 +165,8 @@ class TableTraining:
         warmup = round(train.warmup_epochs * STEPS_PER_EPOCH)
         factors = factors_at(train.schedule, step, total, warmup)
         lr = DEFAULT_LR if train.lr is None else train.lr
-        return AdamW(lr * factors.lr, decay=train.weight_decay * factors.weight_decay)
+        decay = train.weight_decay * factors.weight_decay
+        return AdamW(lr * factors.lr, epsilon=self.epsilon, decay=decay)
 
     @torch.no_grad()
     def _write_logits(self) -> None:
@@ -218,6 +221,20 @@ class TableTraining:
             "steps": self.progress.step,
             "restarts": self.attempt,
         }
+
+
+def epsilon_of(settings: Settings) -> float:
+    """Give the epsilon of the update: ``eps`` of the optimizer's options, all that they may say."""
+    options = dict(settings.train.optimizer_options or {})
+    epsilon = float(options.pop("eps", AdamW.epsilon))
+    if options:
+        raise UsageError(
+            f"train.optimizer_options={options}: trainer table has an AdamW of its own, which "
+            f"takes eps alone; leave the rest out"
+        )
+    if not 0 < epsilon < math.inf:
+        raise UsageError(f"eps={epsilon}: expected a positive number, such as 1e-8")
+    return epsilon
 
 
 def chosen_tables(logits: NDArray[np.float32]) -> NDArray[np.int64]:

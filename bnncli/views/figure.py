@@ -51,7 +51,7 @@ def draw_gates(view: GateView, path: Path) -> None:
             add_axes(figure, LEFT, bottom, plot_width, height)
             for bottom, height in zip(bottoms, heights, strict=True)
         ]
-        _functions(axes[0], layers)
+        draw_functions(axes[0], layers)
         _counts(axes[1], layers)
         if relaxed:
             _confidence(axes[2], layers)
@@ -74,7 +74,7 @@ def draw_gates(view: GateView, path: Path) -> None:
             )
 
 
-def _functions(axes: Any, layers: Sequence[GateLayer]) -> None:
+def draw_functions(axes: Any, layers: Sequence[GateLayer], *, legend: bool = True) -> None:
     """Stack the shares of the sixteen functions; the legend lists them as they are stacked."""
     x = np.arange(len(layers))
     percent = np.array([100 * layer.counts / layer.counts.sum() for layer in layers])
@@ -89,6 +89,12 @@ def _functions(axes: Any, layers: Sequence[GateLayer]) -> None:
     axes.set_ylim(0, 100)
     axes.set_ylabel("share of gates (%)")
     axes.grid(visible=False)
+    if legend:
+        _name_functions(axes, handles)
+
+
+def _name_functions(axes: Any, handles: dict[int, Any]) -> None:
+    """List the functions right of the axes, from the top of the stack to its bottom."""
     shown: list[tuple[Any, str]] = []
     for family in FAMILIES[::-1]:
         shown += [(handles[f.table], f.name) for f in family.functions[::-1]]
