@@ -11,6 +11,7 @@ from bnncli.circuit import (
     ClassSums,
     Design,
     PixelInputs,
+    cone,
     from_text,
     input_patterns,
     rebuild,
@@ -32,6 +33,28 @@ inputs 3: a b carry
 9 = e(7, 8)
 outputs 6 9: sum next
 """
+
+
+@given(circuits(max_inputs=6), st.data())
+def test_a_cone_is_its_outputs_on_the_inputs_that_they_read(circuit, data):
+    indices = st.integers(0, circuit.n_outputs - 1)
+    outputs = data.draw(st.lists(indices, min_size=1, max_size=3))
+    part, read = cone(circuit, outputs)
+    assert part.n_inputs == len(read)
+    assert part.size <= circuit.size
+    assert rebuild(part) == part
+    whole = input_patterns(circuit.n_inputs)
+    np.testing.assert_array_equal(
+        simulate(part, whole[read]), simulate(circuit, whole)[list(outputs)]
+    )
+
+
+def test_a_cone_keeps_names_and_refuses_outputs_that_are_not_there():
+    part, read = cone(from_text(FULL_ADDER_TEXT), [1])
+    assert (part.input_names, part.output_names) == (("a", "b", "carry"), ("next",))
+    assert read.tolist() == [0, 1, 2]
+    with pytest.raises(BnnError, match="cone: output 2, expected 0 to 1"):
+        cone(from_text(FULL_ADDER_TEXT), [2])
 
 
 @given(circuits(max_inputs=5))
