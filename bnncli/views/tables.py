@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from bnncli.compare.statistics import Analysis
 
 GAP = "  "
-CELL = "padding: 0.2rem 0.6rem; text-align: "
+TOP = "caption-side: top; text-align: left"
+CELL = "padding: 0.2rem 0.5rem; white-space: nowrap; text-align: "
 
 
 @dataclass(frozen=True, repr=False)
@@ -64,7 +65,7 @@ class Table:
         )
         return (
             f'<div role="region" aria-label="{caption}" tabindex="0" style="overflow-x: auto">\n'
-            f'<table>\n<caption style="caption-side: top; text-align: left">{caption}</caption>\n'
+            f'<table style="font-size: 0.85rem">\n<caption style="{TOP}">{caption}</caption>\n'
             f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n</div>"
         )
 
