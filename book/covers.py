@@ -22,6 +22,7 @@ COVERS = {
     "03-straight-through": "surrogate-plot",
     "04-both-sides-binary": "roofline-plot",
     "05-swarms-and-votes": "lives-plot",
+    "06-optimizers": "memory-plot",
     "07-gates-that-learn": "wiring-draw",
     "08-game-of-life": "sizes",
     "09-images-to-gates": "eyes-draw",
