@@ -123,8 +123,7 @@ def test_chapters_import_public_names_that_the_reference_explains(path):
     assert names, "a chapter shows the library at work"
     private = [name for _, name in names if name.startswith("_")]
     assert private == []
-    if path.name != "failed-experiments.ipynb":
-        assert missing(names) == [], "add it to a page of book/api, or import a public name"
+    assert missing(names) == [], "add it to a page of book/api, or import a public name"
 
 
 def test_the_readme_imports_public_names_that_the_reference_explains():

@@ -16,8 +16,6 @@ ANY_NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?")
 MATHS = re.compile(r"\$\$.*?\$\$|\$[^$\n]*(?:\n[^$\n]+)?\$", re.DOTALL)
 LINKED = re.compile(r"!?\[[^\]]*\]\([^)]*\)")
 WIDEST = 90
-# Pages that were written before these laws and are being rewritten.
-MENDING = {"failed-experiments.ipynb"}
 MEGABYTE = 2**20
 
 every_chapter = pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
@@ -91,8 +89,6 @@ def test_a_number_is_shown_as_it_is_or_with_more_places(number, shown, fits):
 
 @every_notebook
 def test_every_number_of_the_prose_is_printed_or_asserted(path):
-    if path.name in MENDING:
-        pytest.skip("being rewritten")
     shown = shown_numbers(path)
     prose = [code_of(cell) for cell in cells(path, "markdown")]
     missing = [
@@ -103,8 +99,6 @@ def test_every_number_of_the_prose_is_printed_or_asserted(path):
 
 @every_notebook
 def test_code_fits_the_page(path):
-    if path.name in MENDING:
-        pytest.skip("being rewritten")
     lines = [line for cell in cells(path, "code") for line in code_of(cell).split("\n")]
     assert [line for line in lines if len(line) > WIDEST] == []
 
