@@ -25,6 +25,7 @@ from bnncli.data.boards import pattern_task
 from bnncli.errors import BnnError, UsageError
 from bnncli.extract import design_of
 from bnncli.extract.files import check_format
+from bnncli.native import default_backend
 from bnncli.views import live_board
 from tests.automata import rule_model
 from tests.circuits import random_circuit
@@ -94,6 +95,20 @@ def test_the_pages_step_is_the_rules_step(rule, size, tmp_path):
         assert np.array_equal(found, board)
         assert np.array_equal(np.reshape(by_counting, size), board)
     assert differ == [0] * 6
+
+
+@needs_node
+def test_the_pages_step_is_that_of_the_packed_model(tmp_path):
+    packed = rule_model("B36/S23")
+    fragment = live_fragment(design_of(packed, name="rule"), size=(11, 45), seed=8)
+    code = "const world = new World(spec, compute), seen = [cells(world.board)];"
+    code += (
+        "for (let i = 0; i < 9; i++) { world.step(); seen.push(cells(world.board)); } tell(seen);"
+    )
+    seen = np.array(run_page(fragment, code, tmp_path), np.uint8)
+    automaton = Automaton(packed.plan(default_backend()).logits, channels=1)
+    steps = automaton.run(seen[0], 9, rng=np.random.default_rng(0))
+    assert np.array_equal(seen[1:], list(steps))
 
 
 @needs_node
