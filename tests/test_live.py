@@ -79,9 +79,8 @@ def run_page(fragment, code, tmp_path):
 @pytest.mark.parametrize(
     "size", [(1, 1), (3, 2), (5, 31), (4, 32), (7, 33), (6, 64), (9, 70)], ids=str
 )
-@pytest.mark.parametrize("rule", ["B3/S23", "W110"])
-def test_the_pages_step_is_the_rules_step(rule, size, tmp_path):
-    fragment = live_fragment(rule_design(rule), size=size, seed=3, density=0.4)
+def test_the_pages_step_is_the_rules_step(size, tmp_path):
+    fragment = live_fragment(rule_design(), size=size, seed=3, density=0.4)
     code = "const world = new World(spec, compute); const seen = [cells(world.board)[0]];"
     code += "const rules = [], differ = [];"
     code += "for (let i = 0; i < 6; i++) { world.step(); seen.push(cells(world.board)[0]);"
@@ -89,7 +88,7 @@ def test_the_pages_step_is_the_rules_step(rule, size, tmp_path):
     seen, rules, differ = run_page(fragment, code + "tell([seen, rules, differ]);", tmp_path)
     board = np.array(seen[0], np.uint8)
     assert board.shape == size
-    table = rule_table(rule)
+    table = rule_table("B3/S23")
     for found, by_counting in zip(seen[1:], rules, strict=True):
         board = step_board(board, table)
         assert np.array_equal(found, board)
@@ -138,6 +137,35 @@ def test_cells_fire_as_often_as_the_task_says(tmp_path):
     code += " for (let k = 0; k < 32; k++) n += (word >>> k) & 1; tell(n / (200 * 14 * 32));"
     share = run_page(live_fragment(channels_design()), code, tmp_path)
     assert abs(share - 0.6) < 0.01
+
+
+@needs_node
+@pytest.mark.parametrize("width", [1, 2, 31, 32, 33, 70])
+def test_a_rule_on_a_line_shows_its_history(width, tmp_path):
+    board = np.random.default_rng(6).integers(0, 2, (5, width), dtype=np.uint8)
+    fragment = live_fragment(rule_design("W110"), board=board)
+    code = "const world = new World(spec, compute), seen = [];"
+    code += "const shown = () => [world.seen, world.ruled].map((rows) => Array.from(rows));"
+    code += "for (let i = 0; i < 8; i++) { seen.push(shown()); world.step(); } seen.push(shown());"
+    code += "world.set(0, 0, 1); world.set(4, 0, 1); seen.push(shown()); tell(seen);"
+    seen = np.reshape(run_page(fragment, code, tmp_path), (10, 2, 5, width))
+    rows = [board[:1]]
+    for _ in range(8):
+        rows.append(step_board(rows[-1], rule_table("W110")))
+    history = np.concatenate(rows)
+    assert not seen[0, :, 1:].any()
+    assert (seen[4] == history[:5]).all()
+    assert (seen[8] == history[4:]).all()
+    history[-1, 0] = 1
+    assert (seen[9] == history[4:]).all(), "only the present row can be changed"
+
+
+def test_the_picture_of_a_rule_on_a_line_is_its_history():
+    tags = tags_of(live_fragment(rule_design("W90"), size=(4, 7)))
+    data = base64.b64decode(tags[1][1]["src"].removeprefix("data:image/png;base64,"))
+    drawn = np.asarray(Image.open(io.BytesIO(data)).convert("L")) < 128
+    rows = ["...#...", "..#.#..", ".#...#.", "#.#.#.#"]
+    assert ["".join(".#"[int(x)] for x in row) for row in drawn] == rows
 
 
 @needs_node

@@ -23,7 +23,8 @@ from bnncli.codegen.png import board_png
 from bnncli.data.boards import PREFIX as BOARD_PREFIX
 from bnncli.data.boards import pattern_task
 from bnncli.data.rle import load_pattern, pattern_names
-from bnncli.data.rules import canonical_rule
+from bnncli.data.rules import PREFIX as RULE_PREFIX
+from bnncli.data.rules import canonical_rule, rule_table, step_board
 from bnncli.errors import BnnError, UsageError
 from bnncli.jsontext import to_json
 
@@ -86,10 +87,12 @@ def live_fragment(
     if not 0 <= density <= 1:
         raise UsageError(f"density={density:g}: expected 0 to 1, the share of live cells")
     start = _start(design, task, size, board, seed, density)
+    if _is_on_a_line(design):
+        start[:, 1:] = 0
     spec = _spec(design, task, start, title or design.name)
     spec |= {"seed": seed, "density": density}
     name, source = circuit_function(design)
-    return _fragment(spec, source, name, board_png(start[0]))
+    return _fragment(spec, source, name, board_png(_shown(design, start)))
 
 
 def _fragment(spec: dict[str, Any], source: str, name: str, picture: bytes) -> str:
@@ -106,10 +109,13 @@ def _fragment(spec: dict[str, Any], source: str, name: str, picture: bytes) -> s
     exports = "{ Board, Rule, Random, World, spec, compute }"
     image = base64.b64encode(picture).decode()
     width = PICTURE_WIDTH // spec["width"] * spec["width"] or spec["width"]
-    alt = (
-        f"{spec['title']}: a board of {spec['width']} by {spec['height']} cells before its first "
-        f"step. Where scripts run, it can be stepped and changed."
+    rows = f"{spec['width']} by {spec['height']} cells"
+    what = (
+        f"the first generations of {rows}"
+        if spec.get("history")
+        else f"a board of {rows} before its first step"
     )
+    alt = f"{spec['title']}: {what}. Where scripts run, it can be stepped and changed."
     height = width * spec["height"] // spec["width"]
     title = escape(spec["title"])
     root = f'class="bnn-live" data-demo="{key}" data-lm-suppress-shortcuts="true"'
@@ -162,8 +168,29 @@ def _start(
         start = np.zeros((design.channels, height, width), np.uint8)
         start[:, height // 2, width // 2] = 1
         return start
+    if _is_on_a_line(design):
+        start = np.zeros((design.channels, height, width), np.uint8)
+        start[0, 0, width // 2] = 1
+        return start
     cells = np.random.default_rng(seed).random((design.channels, height, width)) < density
     return cells.astype(np.uint8)
+
+
+def _is_on_a_line(design: Design) -> bool:
+    """Tell whether a design learned an elementary rule, whose board is its history."""
+    name = design.task or ""
+    return name.startswith(RULE_PREFIX) and canonical_rule(name).startswith("W")
+
+
+def _shown(design: Design, start: Board) -> Board:
+    """Give what a reader without scripts sees: the first board, or the history from a first row."""
+    board: Board = start[0]
+    if design.task is None or not _is_on_a_line(design):
+        return board
+    table, rows = rule_table(design.task), [board[:1]]
+    for _ in range(len(board) - 1):
+        rows.append(step_board(rows[-1], table))
+    return np.concatenate(rows)
 
 
 def _whole(design: Design, board: Board, size: tuple[int, int] | None) -> Board:
@@ -202,9 +229,11 @@ def _spec(design: Design, task: PatternTask | None, start: Board, title: str) ->
     }
     if rule is not None:
         spec["rule"] = _rule(rule)
-        spec["beside"] = f"the true rule {rule}, by counting"
+        how = "from its number" if _is_on_a_line(design) else "by counting"
+        spec["beside"] = f"the true rule {rule}, {how}"
         spec["besideLabel"] = f"{title}: the board of the true rule {rule}"
         spec["compared"] = "cells that differ:"
+        spec["history"] = _is_on_a_line(design)
     elif task is not None and (goal := _goal(task, start)) is not None:
         spec["goal"] = _rows(goal)
         spec["beside"] = "the picture that is wanted"

@@ -42,7 +42,8 @@ def live_board(
     It can be played, stepped, changed by mouse or keyboard, and hurt. Beside it stands the true
     rule of a ``rule:`` design, stepped by plain counting, or the picture that a ``board:`` design
     should reach; the cells that differ are marked and counted. Edges and the share of cells that
-    fire are the task's. The board begins with ``board``, else with the task's own start or a random
+    fire are the task's. Of an elementary rule the generations of a row stand below each other. The
+    board begins with ``board``, else with the task's own start or a random
     one of which ``density`` lives, drawn by ``seed``. The HTML is the same each time.
 
     Shape: size (height, width); board (channels, height, width) or (height, width), 0 and 1.

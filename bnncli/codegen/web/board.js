@@ -158,25 +158,44 @@ class Random {
 }
 
 // What runs: the circuit's board, beside it the rule's board or the picture that is wanted.
+// A rule on a line has a board of one row; what one sees are its generations, one below the other.
 class World {
   constructor(spec, compute) {
     this.spec = spec;
     this.random = new Random(spec.seed);
-    this.board = new Board(spec, compute);
-    this.rule = spec.rule ? new Rule(spec, spec.rule) : null;
+    const size = spec.history ? { ...spec, height: 1 } : spec;
+    this.board = new Board(size, compute);
+    this.rule = spec.rule ? new Rule(size, spec.rule) : null;
     this.wanted = spec.goal ? Uint8Array.from(spec.goal.join(""), Number) : null;
     this.restart();
   }
 
   begin(value) {
-    this.generation = 0;
+    this.generation = this.row = 0;
     this.board.fill(value);
-    this.follow();
+    const { height, width } = this.spec;
+    this.seen = new Uint8Array(height * width);
+    this.ruled = new Uint8Array(height * width);
+    if (this.rule) {
+      const { cells } = this.rule;
+      for (let at = 0; at < cells.length; at++) {
+        cells[at] = this.board.get(0, Math.floor(at / width), at % width);
+      }
+    }
+    this.record();
   }
 
-  // Let the rule go on from the circuit's board.
-  follow() {
-    if (this.rule) this.each((at, y, x) => (this.rule.cells[at] = this.board.get(0, y, x)));
+  // Note the present row of a history.
+  record() {
+    if (!this.spec.history) return;
+    const { width } = this.spec;
+    for (let x = 0; x < width; x++) this.seen[this.row * width + x] = this.board.get(0, 0, x);
+    this.ruled.set(this.rule.cells, this.row * width);
+  }
+
+  // What is shown at a place.
+  cell(channel, y, x) {
+    return this.spec.history ? this.seen[y * this.spec.width + x] : this.board.get(channel, y, x);
   }
 
   each(visit) {
@@ -204,17 +223,21 @@ class World {
     this.begin((channel, y, x) => channel === 0 && +(rows[y - top]?.[x - left] ?? 0));
   }
 
+  // Change a cell; of a history the present row alone can be changed.
   set(y, x, alive) {
+    if (this.spec.history && y !== this.row) return;
+    const row = this.spec.history ? 0 : y;
     for (let channel = 0; channel < this.spec.channels; channel++) {
-      this.board.set(channel, y, x, alive && channel === 0);
+      this.board.set(channel, row, x, alive && channel === 0);
     }
-    if (this.rule) this.rule.cells[y * this.spec.width + x] = alive;
+    if (this.rule) this.rule.cells[row * this.spec.width + x] = alive;
+    this.record();
   }
 
   // Erase a square somewhere on the board, in all channels.
   erase() {
     const side = Math.max(1, Math.round(Math.min(this.spec.height, this.spec.width) / 3));
-    const top = this.random.below(this.spec.height - side + 1);
+    const top = this.spec.history ? this.row : this.random.below(this.spec.height - side + 1);
     const left = this.random.below(this.spec.width - side + 1);
     for (let y = top; y < top + side; y++) {
       for (let x = left; x < left + side; x++) this.set(y, x, 0);
@@ -225,10 +248,19 @@ class World {
     this.board.advance(this.random);
     if (this.rule) this.rule.step();
     this.generation++;
+    if (this.spec.history) this.scroll();
+  }
+
+  scroll() {
+    const { height, width } = this.spec;
+    if (this.row + 1 < height) this.row++;
+    else for (const rows of [this.seen, this.ruled]) rows.copyWithin(0, width);
+    this.record();
   }
 
   // What should be there; null where nothing is known.
   expected() {
+    if (this.spec.history) return this.ruled;
     return this.rule ? this.rule.cells : this.wanted;
   }
 
@@ -237,7 +269,7 @@ class World {
     let alive = 0;
     let differ = 0;
     this.each((at, y, x) => {
-      const cell = this.board.get(0, y, x);
+      const cell = this.cell(0, y, x);
       alive += cell;
       if (expected && cell !== expected[at]) differ++;
     });

@@ -61,7 +61,7 @@ class Demo {
     this.world = new World(spec, compute);
     this.playing = false;
     this.shown = 0;
-    this.at = [spec.height >> 1, spec.width >> 1];
+    this.at = [spec.history ? 0 : spec.height >> 1, spec.width >> 1];
     this.build();
     this.listen();
     this.resize();
@@ -89,7 +89,7 @@ class Demo {
     this.status = make("p", { class: "bnn-live-status", "aria-live": "polite" });
     this.status.append("Generation ", this.generation, " · alive ", this.alive);
     if (this.beside) this.status.append(` · ${spec.compared} `, this.differ);
-    const hint = make("p", { class: "bnn-live-hint" }, `Click or drag to change cells. With the keyboard: ${keys}`);
+    const hint = make("p", { class: "bnn-live-hint" }, `Click or drag to change cells${spec.history ? " of the last row" : ""}. With the keyboard: ${keys}`);
     this.root.replaceChildren(this.boards, this.status, this.controls(), hint);
   }
 
@@ -197,7 +197,7 @@ class Demo {
       if (event.button !== 0) return;
       canvas.setPointerCapture(event.pointerId);
       this.at = place(event);
-      drawing = 1 - this.world.board.get(0, ...this.at);
+      drawing = 1 - this.world.cell(0, ...this.at);
       this.change(drawing);
     });
     canvas.addEventListener("pointermove", (event) => {
@@ -222,7 +222,7 @@ class Demo {
     event.stopPropagation();
     const { height, width } = this.spec;
     if (move) this.at = [(this.at[0] + move[0] + height) % height, (this.at[1] + move[1] + width) % width];
-    else this.change(1 - this.world.board.get(0, ...this.at));
+    else this.change(1 - this.world.cell(0, ...this.at));
     this.refresh();
   }
 
@@ -261,8 +261,9 @@ class Demo {
     const expected = world.expected();
     const { alive, differ } = world.counts();
     const channel = this.shown;
-    this.screen.paint(colours, (at, y, x) => world.board.get(channel, y, x), channel ? null : expected);
+    this.screen.paint(colours, (at, y, x) => world.cell(channel, y, x), channel ? null : expected);
     if (this.beside) this.beside.paint(colours, (at) => expected[at], null);
+    if (spec.history) this.at[0] = world.row;
     this.screen.show(...this.at);
     this.generation.textContent = world.generation;
     this.alive.textContent = alive;
