@@ -35,6 +35,10 @@ BROKEN = "() => [...document.images].filter(i => !i.naturalWidth).map(i => i.src
 TOO_WIDE = """() => document.documentElement.scrollWidth <= window.innerWidth ? [] :
     [...document.querySelectorAll('article *')]
     .filter(e => e.getBoundingClientRect().right > window.innerWidth + 1)
+    .filter(e => { // not what scrolls inside something else
+        for (let up = e.parentElement; up && up.tagName != 'ARTICLE'; up = up.parentElement)
+            if (getComputedStyle(up).overflowX != 'visible') return false;
+        return true; })
     .slice(0, 3).map(e => e.tagName + '.' + e.className)
     .concat([`page of ${document.documentElement.scrollWidth} pixels`])"""
 MATHS = "() => window.MathJax?.startup?.promise?.then(() => true) ?? true"

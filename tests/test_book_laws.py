@@ -140,6 +140,12 @@ def test_drawings_in_outputs_are_described(path):
                 assert re.search(r'\b(?:alt|aria-label|aria-labelledby|aria-hidden)="', drawing)
 
 
+@every_notebook
+def test_links_have_words_that_can_be_read_out(path):
+    prose = [CODE.sub("", code_of(cell)) for cell in cells(path, "markdown")]
+    assert [link for text in prose for link in re.findall(r"\[\$[^]$]*\$\]\([^)]*\)", text)] == []
+
+
 def test_chapters_are_numbered_without_gaps():
     numbers = [int(path.name[:2]) for path in CHAPTERS]
     assert len(set(numbers)) == len(numbers)
