@@ -34,8 +34,12 @@ def rows(prefix):
 COVERED = [path.stem for path in NOTEBOOKS if path.stem in covers.COVERS]
 
 
-def test_every_cover_has_a_chapter():
+UNCOVERED = {"10-automata"}
+
+
+def test_every_cover_has_a_chapter_and_every_chapter_a_cover():
     assert set(covers.COVERS) == set(COVERED)
+    assert {path.stem for path in NOTEBOOKS} - set(COVERED) <= UNCOVERED
 
 
 @pytest.mark.parametrize("chapter", COVERED)
