@@ -26,6 +26,7 @@ COVERS = {
     "07-gates-that-learn": "wiring-draw",
     "08-game-of-life": "sizes",
     "09-images-to-gates": "eyes-draw",
+    "10-automata": "damage-film",
     "11-open-problems": "memory-plot",
     "failed-experiments": "gain-plot",
 }

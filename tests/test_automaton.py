@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from bnncli.data.rules import rule_table
 from bnncli.errors import BnnError, UsageError
 from bnncli.freeze import freeze
 from bnncli.layers.automaton import advance, kernel_wires, rule_of
+from bnncli.layers.gate_functions import gate_chain, gates
 from bnncli.native import default_backend
 from bnncli.training.building import build
 from bnncli.training.config import DataSettings, ModelSettings, Settings, TrainSettings
@@ -227,8 +229,8 @@ def test_only_automata_roll_out():
     )
     with pytest.raises(UsageError, match="no cell to step"):
         RolloutTraining(chosen, load_dataset("rule:B3/S23"), device=CPU)
-    with pytest.raises(UsageError, match="restarts=3: trainer rollouts"):
-        training(settings(SMALL, restarts=3))
+    with pytest.raises(UsageError, match=r"label_smoothing=0.1: trainer rollouts"):
+        training(settings(SMALL, label_smoothing=0.1))
     with pytest.raises(UsageError, match="boards to step and no labels"):
         make_trainer(
             resolve(Settings(model=ModelSettings(arch="mlp"), data=DataSettings(name=SMALL))),
@@ -258,6 +260,87 @@ def test_a_stopped_training_goes_on_to_the_same_bits():
     for name, value in whole.model.state_dict().items():
         assert torch.equal(value, rest.model.state_dict()[name]), name
     assert rest.snapshots.keys() == whole.snapshots.keys() == {0, 1}
+
+
+def test_attempts_begin_anew_and_a_stopped_one_goes_on_to_the_same_bits():
+    """Four attempts of one epoch each; the run stops in the third and goes on."""
+    chosen = settings(SMALL, epochs=4, restarts=3, rounding=0.5, schedule="cosine")
+    whole = training(chosen)
+    seen = []
+    whole.reporters = [Epochs(seen)]
+    assert whole.run()
+    assert whole.test()["attempts"] == 4
+    wires = [state["cell.gates1.wiring.a"] for state in whole.snapshots.values()]
+    assert len(wires) == 4
+    assert not any(torch.equal(wires[0], other) for other in wires[1:])
+    assert len({record.lr for record in seen}) == 1, "each attempt has a schedule of its own"
+    half = training(chosen)
+    steps = iter(range(2 * STEPS_PER_EPOCH + 7))
+    half.should_stop = lambda: next(steps, None) is None
+    assert not half.run()
+    rest = training(chosen)
+    rest.restore(half.checkpoint())
+    assert rest.run()
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(value, rest.model.state_dict()[name]), name
+
+
+class Epochs:
+    """Keep the records of epochs."""
+
+    def __init__(self, records):
+        self.records = records
+
+    def on_step(self, step, steps_per_epoch, loss):
+        pass
+
+    def on_epoch(self, record, is_best):
+        self.records.append(record)
+
+
+def test_more_states_are_rounded_the_better_the_loss():
+    run = training(settings(SMALL, rounding=0.5))
+    assert run.rounding == 0
+    run.level = 0.0625
+    assert run.rounding == 0.375
+    run.level = 0.3
+    assert run.rounding == 0
+
+
+def test_rounded_states_are_bits_and_their_gradient_passes():
+    model = random_model(SMALL, 3).train()
+    states = torch.rand(2, 3, 4, 5, requires_grad=True)
+    rounds = torch.rand(2, 1, 4, 5) < 0.5
+    given = {"rule": rule_of(model.cell), "states": states, "wraps": True}
+    relaxed = advance(**given)
+    mixed = advance(**given, rounds=rounds)
+    everywhere = rounds.expand_as(mixed)
+    assert torch.equal(mixed[everywhere], (relaxed[everywhere] > 0.5).float())
+    assert torch.equal(mixed[~everywhere], relaxed[~everywhere])
+    (through,) = torch.autograd.grad(mixed.sum(), states)
+    (expected,) = torch.autograd.grad(relaxed.sum(), states)
+    assert torch.equal(through, expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_chain_of_layers_is_the_layers_one_by_one(dtype):
+    torch.manual_seed(0)
+    widths = [5, 7, 4, 3]
+    wires = [
+        (torch.randint(n, (m,), dtype=torch.int32), torch.randint(n, (m,), dtype=torch.int32))
+        for n, m in itertools.pairwise(widths)
+    ]
+    leaves = [torch.rand(m, 4, dtype=dtype, requires_grad=True) for m in widths[1:]]
+    leaves.append(torch.rand(5, 70, dtype=dtype, requires_grad=True))
+    weight = torch.rand(3, 70, dtype=dtype)
+    y = leaves[-1]
+    for (a, b), coefficients in zip(wires, leaves[:-1], strict=True):
+        y = gates(y, a, b, coefficients)
+    chain = gate_chain(leaves[-1], wires, leaves[:-1])
+    assert torch.equal(chain, y)
+    wanted = torch.autograd.grad((y * weight).sum(), leaves)
+    found = torch.autograd.grad((chain * weight).sum(), leaves)
+    assert all(torch.equal(one, other) for one, other in zip(found, wanted, strict=True))
 
 
 def test_a_loss_that_is_not_a_number_is_one_line():

@@ -198,11 +198,11 @@ def test_what_cannot_be_trained_so_is_one_line(sections, said):
     assert "\n" not in str(raised.value)
 
 
-def test_only_tables_start_again(tmp_path):
+def test_images_do_not_start_again(tmp_path):
     cli = Cli(tmp_path / "runs")
     (tmp_path / "more.toml").write_text("[train]\nrestarts = 3\n")
     result = cli("train", "--arch", "mlp", "--config", str(tmp_path / "more.toml"), code=2)
-    assert "only trainer table starts again" in result.stderr
+    assert "only trainers table and rollouts start again" in result.stderr
 
 
 @pytest.mark.parametrize("widths", [[1], [2], [7], [128], [16, 20], [3, 1]])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bnncli.errors import UsageError
-from bnncli.layers.gate_functions import gates
+from bnncli.layers.gate_functions import gate_chain
 from bnncli.layers.logic import FixedWiring, LogicDense
+from bnncli.layers.parametrization import StraightThrough
 from bnncli.layers.wiring import Wires, unique
 
 if TYPE_CHECKING:
@@ -139,13 +140,26 @@ def rule_of(cell: nn.Module) -> Callable[[Tensor], Tensor]:
     if isinstance(cell, Perceive):
         kernels = rule_of(cell.layers)
         return lambda rows: cell.look(rows, kernels)
+    if isinstance(cell, LogicDense):
+        return _chain_of([cell]) if _is_fixed(cell) else cell
     if isinstance(cell, nn.Sequential):
-        parts = [rule_of(part) for part in cell]
+        parts = [
+            part
+            for fixed, run in itertools.groupby(cell, _is_fixed)
+            for part in ([_chain_of(list(run))] if fixed else map(rule_of, run))
+        ]
         return lambda x: functools.reduce(lambda y, part: part(y), parts, x)
-    if isinstance(cell, LogicDense) and isinstance(cell.wiring, FixedWiring):
-        coefficients, (a, b) = cell.coefficients(), cell.wiring.wires()
-        return lambda x: gates(x, a, b, coefficients)
     return cell
+
+
+def _is_fixed(part: nn.Module) -> bool:
+    return isinstance(part, LogicDense) and isinstance(part.wiring, FixedWiring)
+
+
+def _chain_of(layers: Sequence[Any]) -> Callable[[Tensor], Tensor]:
+    wires = [layer.wiring.wires() for layer in layers]
+    coefficients = [layer.coefficients() for layer in layers]
+    return lambda x: gate_chain(x, wires, coefficients)
 
 
 def advance(
@@ -154,13 +168,18 @@ def advance(
     *,
     wraps: bool,
     fires: Tensor | None = None,
+    rounds: Tensor | None = None,
 ) -> Tensor:
     """Take one step of relaxed or hard states; cells that do not fire keep theirs.
 
-    ``rule`` is a cell, or what :func:`rule_of` takes from one.
-    Shape: states (n, channels, h, w) float in [0, 1], fires (n, 1, h, w) bool -> as states.
+    Where ``rounds`` is true the new states are rounded to 0 or 1, and their gradient passes
+    straight through. ``rule`` is a cell, or what :func:`rule_of` takes from one.
+    Shape: states (n, channels, h, w) float in [0, 1], fires, rounds (n, 1, h, w) bool -> as states.
     """
     n, channels, height, width = states.shape
     after = rule(windows_of(states, wraps=wraps))
     after = after.view(channels, n, height, width).transpose(0, 1)
+    if rounds is not None:
+        bits: Tensor = StraightThrough.apply(after, (after > 0.5).to(after.dtype))  # type: ignore[no-untyped-call]
+        after = torch.where(rounds, bits, after)
     return after if fires is None else torch.where(fires, after, states)

@@ -5,12 +5,17 @@ Activations are feature-major, (features, batch): a gate then reads and writes w
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from bnncli.native.logic_layers import default_logic
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    Wires = tuple[Tensor, Tensor]
 
 
 def uses_kernels(*tensors: Tensor) -> bool:
@@ -50,6 +55,52 @@ def gates(x: Tensor, a: Tensor, b: Tensor, coefficients: Tensor) -> Tensor:
         y: Tensor = _Gates.apply(x.contiguous(), a, b, coefficients.contiguous())  # type: ignore[no-untyped-call]
         return y
     return _bilinear(x.index_select(0, a), x.index_select(0, b), coefficients)
+
+
+class _GateChain(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, wires: Sequence[Wires], *coefficients: Tensor) -> Tensor:
+        # Between the layers are plain arrays: a layer costs no node of torch's graph.
+        signals, threads = [x.numpy()], torch.get_num_threads()
+        layers = [(a.numpy(), b.numpy(), c.numpy()) for (a, b), c in _zip(wires, coefficients)]
+        for layer in layers:
+            signals.append(default_logic().gate_forward(signals[-1], *layer, threads=threads))
+        ctx.layers, ctx.signals = layers, signals[:-1]
+        return torch.from_numpy(signals[-1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        grad, threads = grads[0].contiguous().numpy(), torch.get_num_threads()
+        found: list[Tensor | None] = []
+        for x, (a, b, coefficients) in zip(
+            reversed(ctx.signals), reversed(ctx.layers), strict=True
+        ):
+            dx, dc = default_logic().gate_backward(
+                x, a, b, coefficients, grad, need_x=True, threads=threads
+            )
+            found.append(torch.from_numpy(dc))
+            assert dx is not None
+            grad = dx
+        return torch.from_numpy(grad), None, *reversed(found)
+
+
+def _zip(wires: Sequence[Wires], coefficients: Sequence[Tensor]) -> Iterator[tuple[Wires, Tensor]]:
+    return zip(wires, coefficients, strict=True)
+
+
+def gate_chain(x: Tensor, wires: Sequence[Wires], coefficients: Sequence[Tensor]) -> Tensor:
+    """Compute layers of :func:`gates` one after another, as one operation of torch.
+
+    Shape: x (in, batch); of each layer wires a and b (out,) int32, coefficients (out, 4)
+    -> (out of the last, batch).
+    """
+    if uses_kernels(x, *coefficients):
+        ready = [c.contiguous() for c in coefficients]
+        y: Tensor = _GateChain.apply(x.contiguous(), wires, *ready)  # type: ignore[no-untyped-call]
+        return y
+    for (a, b), c in _zip(wires, coefficients):
+        x = gates(x, a, b, c)
+    return x
 
 
 class _Mixed(torch.autograd.Function):

@@ -57,13 +57,15 @@ class TrainSettings:
     """How it is trained. None means the optimizer's own default, or the architecture's trainer.
 
     The plain optimizer trains what a flip optimizer does not: norms, biases, real weights.
-    ``restarts`` are those of the trainer for truth tables.
+    ``restarts`` are those of the trainers for truth tables and rollouts, ``rounding`` that of the
+    trainer for rollouts.
     """
 
     epochs: int = 20
     batch_size: int = 64
     trainer: str | None = None
     restarts: int | None = None
+    rounding: float = 0.0
     optimizer: str = "adam"
     optimizer_options: Options | None = None
     lr: float | None = None

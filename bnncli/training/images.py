@@ -50,7 +50,8 @@ class ImageTraining(Trainer):
 def image_training(settings: Settings, data: ImageData, *, device: torch.device) -> ImageTraining:
     """Build the training of resolved settings, at step 0 and without reporters."""
     train = settings.train
-    refuse_given(settings, ["train.restarts"], "only trainer table starts again")
+    refuse_given(settings, ["train.restarts"], "only trainers table and rollouts start again")
+    refuse_given(settings, ["train.rounding"], "only trainer rollouts has states to round")
     if data.exam is not CLASSIFICATION:
         raise UsageError(
             f"trainer images: {data.name} has boards to step and no labels; give --arch dlca"

@@ -37,6 +37,7 @@ RANGES: dict[str, Range] = {
     "data.split_seed": Range(0, 2**63 - 1),
     "train.epochs": Range(1, 10**6),
     "train.restarts": Range(0, 1000),
+    "train.rounding": Range(0, 1),
     "train.batch_size": Range(2, 2**20),  # batch statistics of one image do not exist
     "train.lr": Range(0, 1e6, open_low=True),
     "train.plain_lr": Range(0, 1e6, open_low=True),

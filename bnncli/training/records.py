@@ -61,6 +61,12 @@ class Progress:
     predicted: Tensor = field(default_factory=_nothing)  # classes, in epoch order
 
 
+def attempt_epochs(epochs: int, n_attempts: int, attempt: int) -> int:
+    """Count the epochs of an attempt: equally many for all, the last takes the rest."""
+    each = epochs // n_attempts
+    return epochs - each * attempt if attempt + 1 == n_attempts else each
+
+
 def check_loss(loss: float, epoch: int, lr: float) -> None:
     """Refuse a mean loss of an epoch that is not a number."""
     if not math.isfinite(loss):

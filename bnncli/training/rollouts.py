@@ -5,6 +5,7 @@ See ``book/decisions/automata.md``.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,14 @@ from bnncli.training.building import build, build_optimizer
 from bnncli.training.evaluate import examine
 from bnncli.training.flips import flip_rate, weight_codes
 from bnncli.training.memory import Memory, measure_memory
-from bnncli.training.records import EpochRecord, Progress, check_loss, end_epoch, never
+from bnncli.training.records import (
+    EpochRecord,
+    Progress,
+    attempt_epochs,
+    check_loss,
+    end_epoch,
+    never,
+)
 from bnncli.training.schedules import set_rates
 from bnncli.training.seeds import mix, seed_default
 from bnncli.training.trainers import refuse_given, trainer
@@ -40,7 +48,13 @@ SOLVED_EPOCHS = 3
 """Epochs in a row without hard error after which training ends."""
 
 CLIP = 100.0
-UNHEEDED = ("data.augment", "train.restarts", "train.label_smoothing", "train.precision")
+UNKNOWING = 0.25
+"""Mean square of the error of an answer that is 1/2 everywhere."""
+
+MEMORY = 0.9
+"""How much of the level of the loss is kept in a step."""
+
+UNHEEDED = ("data.augment", "train.label_smoothing", "train.precision")
 SNAPSHOTS = 12
 """How many epochs the film of a training shows."""
 
@@ -52,8 +66,15 @@ class RolloutTraining:
     """Minimise sum (channel 0 after n steps - goal)² over a batch of boards (arXiv:2506.04912).
 
     States and gates are relaxed in training, and gradients, clipped at 100, go back through all
-    steps. An epoch is 25 updates; then hard and soft forms run on boards of their own, states
-    rounded after each step. Training ends after three epochs in a row without a wrong cell.
+    steps. As the loss falls, more and more of the new states are rounded, straight-through: each
+    with probability ``rounding`` · (1 - level / level of an answer 1/2), so that nothing is left to
+    states between 0 and 1, which the hard form does not have.
+
+    An epoch is 25 updates; then hard and soft forms run on boards of their own, states rounded
+    after each step. Training ends after three epochs in a row without a wrong cell (fewer if the
+    attempt ends with them), if the larger board has none either. ``epochs`` is the most for all
+    attempts together: with ``restarts`` it is split evenly, and each further attempt draws wiring
+    and gates anew from a seed mixed from the run's.
     """
 
     def __init__(self, settings: Settings, data: ImageData, *, device: torch.device) -> None:
@@ -61,6 +82,11 @@ class RolloutTraining:
         refuse_given(settings, UNHEEDED, "trainer rollouts makes its boards and its loss itself")
         self.settings, self.data, self.device = settings, data, device
         self.task = task_of(data.name)
+        # Every attempt has an epoch at least, so few epochs are few attempts.
+        self.n_attempts = min((train.restarts or 0) + 1, train.epochs)
+        self.attempt = self.solved = 0
+        self.begun_at = 0  # epoch in which the attempt began
+        self.level = UNKNOWING
         model = build(settings, data).to(device)
         cell = getattr(model, "cell", None)
         if not isinstance(cell, nn.Module):
@@ -76,9 +102,12 @@ class RolloutTraining:
         self.should_stop: ShouldStop = never
         self.steps_per_epoch = STEPS_PER_EPOCH
         self.total_steps = STEPS_PER_EPOCH * train.epochs
-        self.solved = 0
         self.snapshots: dict[int, dict[str, Tensor]] = {}
         self._film_epochs = snapshot_epochs(train.epochs)
+
+    @property
+    def _attempt_epochs(self) -> int:
+        return attempt_epochs(self.settings.train.epochs, self.n_attempts, self.attempt)
 
     def run(self) -> bool:
         """Train to the end, or until ``should_stop``; tell whether the end was reached."""
@@ -87,10 +116,12 @@ class RolloutTraining:
             epoch, first = divmod(progress.step, STEPS_PER_EPOCH)
             began = time.perf_counter() - progress.seconds
             if first == 0:
+                if epoch - self.begun_at == self._attempt_epochs:
+                    self._restart(epoch)
                 progress.loss_sum = torch.zeros((), dtype=torch.float64)
                 progress.codes = weight_codes(self.model)
                 if epoch in self._film_epochs:
-                    self.snapshots[epoch] = self._gate_logits()
+                    self.snapshots[epoch] = self._state()
             for _ in range(first, STEPS_PER_EPOCH):
                 if self.should_stop():
                     progress.seconds = time.perf_counter() - began
@@ -98,6 +129,16 @@ class RolloutTraining:
                 self.step()
             self._finish_epoch(epoch, began)
         return True
+
+    def _restart(self, epoch: int) -> None:
+        """Draw wiring and gates anew."""
+        self.attempt += 1
+        self.begun_at, self.solved, self.level = epoch, 0, UNKNOWING
+        seed = mix(self.settings.train.seed, "restart", self.attempt)
+        train = dataclasses.replace(self.settings.train, seed=seed)
+        fresh = build(dataclasses.replace(self.settings, train=train), self.data)
+        self.model.load_state_dict(fresh.state_dict())
+        self.optimizer = build_optimizer(self.model, train)
 
     def step(self) -> None:
         """Take one optimizer step on a batch of fresh boards."""
@@ -112,6 +153,9 @@ class RolloutTraining:
         nn.utils.clip_grad_value_(self.model.parameters(), CLIP)
         self.optimizer.step()
         progress.loss_sum += loss.detach().cpu()
+        if train.rounding:
+            mean_square = float(loss.detach()) / self.task.size**2
+            self.level = MEMORY * self.level + (1 - MEMORY) * mean_square
         progress.step_seconds += time.perf_counter() - began
         progress.step += 1
         for reporter in self.reporters:
@@ -124,20 +168,32 @@ class RolloutTraining:
         goal = self._tensor(task.goal(starts)).float()
         states = self._tensor(starts).float()
         rule = rule_of(self.cell)
+        rounding = self.rounding
         for _ in range(task.steps):
-            fires = fire_mask(starts, task.fire, rng)
-            mask = None if fires is None else self._tensor(fires).unsqueeze(1)
-            states = advance(rule, states, wraps=task.wraps, fires=mask)
+            fires = self._cells(fire_mask(starts, task.fire, rng))
+            rounds = self._cells(fire_mask(starts, rounding, rng)) if rounding else None
+            states = advance(rule, states, wraps=task.wraps, fires=fires, rounds=rounds)
         return (states[:, 0] - goal).square().sum() / len(starts)
+
+    @property
+    def rounding(self) -> float:
+        """Give the probability with which a new state is rounded in the next step."""
+        return self.settings.train.rounding * max(0.0, 1 - self.level / UNKNOWING)
+
+    def _cells(self, chosen: NDArray[np.bool_] | None) -> Tensor | None:
+        """Give a choice of cells, the same for all channels. Shape: (n, h, w) -> (n, 1, h, w)."""
+        return None if chosen is None else self._tensor(chosen).unsqueeze(1)
 
     def _tensor(self, values: NDArray[Any]) -> Tensor:
         return torch.tensor(values, device=self.device)
 
     def _set_rates(self) -> None:
-        train, step = self.settings.train, self.progress.step
+        train = self.settings.train
+        step = self.progress.step - STEPS_PER_EPOCH * self.begun_at
+        total = STEPS_PER_EPOCH * self._attempt_epochs
         warmup = round(train.warmup_epochs * STEPS_PER_EPOCH)
-        set_rates(self.optimizer, train.schedule, step, self.total_steps, warmup)
-        set_progress(self.model, step / self.total_steps)
+        set_rates(self.optimizer, train.schedule, step, total, warmup)
+        set_progress(self.model, step / total)
 
     def _finish_epoch(self, epoch: int, began: float) -> None:
         progress = self.progress
@@ -163,18 +219,19 @@ class RolloutTraining:
             validation_seconds=now - validation_began,
         )
         self.solved = self.solved + 1 if hard == 1 else 0
+        is_last = epoch + 1 - self.begun_at == self._attempt_epochs
+        if self.solved >= SOLVED_EPOCHS or (self.solved and is_last):
+            whole = self._examine("hard", seed=seed, short=False)
+            self.solved = SOLVED_EPOCHS if whole.right.all() else 0
         end_epoch(progress, record, self.reporters)
 
     def _examine(self, form: str, *, seed: int, short: bool) -> Answers:
         exam = self.data.exam.drawn(seed, short=short)
         return examine(self.model, exam, self.data.validation, form=form)
 
-    def _gate_logits(self) -> dict[str, Tensor]:
-        return {
-            f"{name}.gate_logits": module.gate_logits.detach().cpu().clone()
-            for name, module in self.model.named_modules()
-            if isinstance(module, LogicDense)
-        }
+    def _state(self) -> dict[str, Tensor]:
+        """Copy gates and wiring as they are."""
+        return {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
 
     def checkpoint(self) -> dict[str, Any]:
         """Give all that it takes to go on to the same bits, and what a film of it shows."""
@@ -182,7 +239,9 @@ class RolloutTraining:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "progress": vars(self.progress),
+            "attempt": {"number": self.attempt, "begun_at": self.begun_at},
             "solved": self.solved,
+            "level": self.level,
             "snapshots": self.snapshots,
         }
 
@@ -191,7 +250,9 @@ class RolloutTraining:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         vars(self.progress).update(state["progress"])
-        self.solved, self.snapshots = state["solved"], state["snapshots"]
+        self.attempt, self.begun_at = state["attempt"]["number"], state["attempt"]["begun_at"]
+        self.solved, self.level = state["solved"], state["level"]
+        self.snapshots = state["snapshots"]
 
     def memory(self, *, peak_of: str) -> Memory:
         """Measure what training holds, after its last step."""
@@ -206,6 +267,7 @@ class RolloutTraining:
             "test_hard_accuracy": float(right.mean()),
             **parts,
             "wrong_cells": int((~right).sum()),
+            "attempts": self.attempt + 1,
             "declared_gates": sum(
                 len(module.gate_logits)
                 for module in self.model.modules()

@@ -25,7 +25,14 @@ from bnncli.quantizers import soft_form
 from bnncli.training.building import build
 from bnncli.training.evaluate import accuracy, evaluation
 from bnncli.training.memory import Memory, peak_resident_bytes, storage_bytes
-from bnncli.training.records import EpochRecord, Progress, check_loss, end_epoch, never
+from bnncli.training.records import (
+    EpochRecord,
+    Progress,
+    attempt_epochs,
+    check_loss,
+    end_epoch,
+    never,
+)
 from bnncli.training.schedules import factors_at
 from bnncli.training.seeds import mix
 from bnncli.training.trainers import refuse_given, trainer
@@ -47,7 +54,7 @@ DEFAULT_LR = 0.2
 UNHEEDED = (
     *("data.augment", "train.batch_size", "train.optimizer", "train.momentum"),
     *("train.plain_optimizer", "train.plain_options", "train.plain_lr"),
-    *("train.latent_clip", "train.label_smoothing", "train.precision"),
+    *("train.latent_clip", "train.label_smoothing", "train.precision", "train.rounding"),
 )
 
 
@@ -95,10 +102,7 @@ class TableTraining:
 
     @property
     def _attempt_epochs(self) -> int:
-        """Count the epochs of this attempt: equally many for all, the last takes the rest."""
-        each = self.settings.train.epochs // self.n_attempts
-        is_last = self.attempt + 1 == self.n_attempts
-        return self.settings.train.epochs - each * self.attempt if is_last else each
+        return attempt_epochs(self.settings.train.epochs, self.n_attempts, self.attempt)
 
     def _open(self) -> None:
         """Take problem and state from the model as it is."""
