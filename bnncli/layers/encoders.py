@@ -79,8 +79,9 @@ class Thermometer(TwoForms, nn.Module):
 
     One level at 127 is plain binarization. With ``learned`` the thresholds are parameters, kept as
     fractions of 255: the forward pass compares, the gradient is that of
-    sigmoid((pixel - threshold) / 16), which is the soft form. Source: arXiv:2405.04241 for
-    distributive thresholds, arXiv:2510.15655 for learned ones.
+    sigmoid((pixel - threshold) / 16), which is the soft form. Source: Bacellar et al., Differentiable
+    Weightless Neural Networks, ICML 2024, for distributive thresholds; arXiv:2510.15655 for learned
+    ones.
 
     Shape: (batch, channels, h, w) uint8 -> (n_levels · channels · h · w, batch), in that order.
     """
