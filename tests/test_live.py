@@ -301,7 +301,11 @@ def test_what_is_no_automaton_is_refused_before_it_is_made_small():
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"size": (0, 5)}, "expected 1 to 1024"),
+        ({"size": (0, 5)}, "expected two numbers, 1 to 1024"),
+        ({"size": (1025, 5)}, "expected two numbers, 1 to 1024"),
+        ({"size": (5,)}, "expected two numbers, 1 to 1024"),
+        ({"size": (2.5, 5)}, "expected two numbers, 1 to 1024"),
+        ({"seed": -1}, "expected at least 0"),
         ({"density": 1.5}, "share of live cells"),
         ({"board": np.zeros((2, 3, 3), np.uint8)}, "expected \\(1, height, width\\)"),
         ({"board": np.full((3, 3), 2, np.uint8)}, "0 and 1"),

@@ -86,6 +86,10 @@ def live_fragment(
     density = _density(task) if density is None else density
     if not 0 <= density <= 1:
         raise UsageError(f"density={density:g}: expected 0 to 1, the share of live cells")
+    if seed < 0:
+        raise UsageError(f"seed={seed}: expected at least 0")
+    if size is not None:
+        _check_size(size)
     start = _start(design, task, size, board, seed, density)
     if _is_on_a_line(design):
         start[:, 1:] = 0
@@ -162,8 +166,6 @@ def _start(
     if board is not None:
         return _whole(design, np.asarray(board), size)
     height, width = size or ((task.size, task.size) if task else SIZE)
-    if not 1 <= min(height, width) <= max(height, width) <= MAX_SIDE:
-        raise UsageError(f"size={(height, width)}: expected 1 to {MAX_SIDE} rows and columns")
     if task is not None and task.grows:
         start = np.zeros((design.channels, height, width), np.uint8)
         start[:, height // 2, width // 2] = 1
@@ -174,6 +176,11 @@ def _start(
         return start
     cells = np.random.default_rng(seed).random((design.channels, height, width)) < density
     return cells.astype(np.uint8)
+
+
+def _check_size(size: tuple[int, int]) -> None:
+    if [1 <= side <= MAX_SIDE and side % 1 == 0 for side in size] != [True, True]:
+        raise UsageError(f"size={size}: expected two numbers, 1 to {MAX_SIDE} rows and columns")
 
 
 def _is_on_a_line(design: Design) -> bool:
