@@ -135,12 +135,22 @@ def silent_demos(tab):
         step = demo.locator('[data-demo-action="step"]')
         generation = demo.locator("[data-demo-generation]")
         name = demo.get_attribute("data-demo")
-        for way, act in (("click", step.click), ("key", lambda s=step: s.press("Enter"))):
-            before = generation.inner_text()
+        alive = demo.locator("[data-demo-alive]")
+        board = demo.locator("canvas[tabindex]")
+        play = demo.locator('[data-demo-action="play"]')
+        for way, act, told in (
+            ("click", step.click, generation),
+            ("key", lambda s=step: s.press("Enter"), generation),
+            ("key on a cell", lambda b=board: b.press("Space"), alive),
+            ("click on a cell", lambda b=board: b.click(position={"x": 9, "y": 9}), alive),
+            ("click on Play", play.click, generation),
+        ):
+            before = told.inner_text()
             act()
             tab.wait_for_timeout(300)
-            if generation.inner_text() == before:
+            if told.inner_text() == before:
                 yield f"demo {name}: no answer to a {way}"
+        play.click()  # pause
 
 
 def picture(tab, name, kind):

@@ -119,7 +119,9 @@ def test_machine_paths_are_recognized(text, bad):
 @every_notebook
 def test_figures_are_shown_and_described(path):
     for cell in cells(path, "code"):
-        if not any("image/png" in output.get("data", {}) for output in cell["outputs"]):
+        drawn = any("image/png" in output.get("data", {}) for output in cell["outputs"])
+        assert drawn or not code_of(cell).rstrip().endswith("\nplt.show()"), "figure not stored"
+        if not drawn:
             continue
         assert code_of(cell).rstrip().endswith("plt.show()"), "nbval compares what else is returned"
         assert len(cell["metadata"]["mystnb"]["image"]["alt"]) > 30
