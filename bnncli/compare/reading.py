@@ -30,7 +30,7 @@ def read_runs(path: Path, *, methods: Collection[str] | None = None) -> Comparis
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BnnError(f"{path}: cannot be read ({error}); give a runs.csv") from error
     if not rows or not set(NEEDED) <= set(rows[0]):
         raise BnnError(

@@ -53,7 +53,7 @@ class Clipped:
     """Pass the gradient where |x| <= clip_value = c: derivative 1[|x| <= c], relaxed clamp(x, ±c).
 
     The bounds are inclusive: a latent weight clipped to exactly ±c must still be able to move.
-    Source: Hubara et al. 2016, arXiv:1602.02830.
+    Source: Courbariaux et al. 2016, arXiv:1602.02830.
     """
 
     clip_value: float = 1.0

@@ -63,9 +63,10 @@ class TableTraining:
     """Train on every row in each step; an epoch is 25 steps, after which hard errors are counted.
 
     The loss is the mean of squares, the update AdamW (beta 0.9 and 0.99, gradients clipped at
-    100; ``optimizer_options`` may give its ``eps``). Training ends after four epochs in a row without hard error. ``epochs`` is the most for
-    all attempts together: with ``restarts`` it is split evenly, and each further attempt draws
-    wiring and logits anew from a seed mixed from the run's. Computes on the CPU.
+    100; ``optimizer_options`` may give its ``eps``). Training ends after four epochs in a row
+    without hard error. ``epochs`` is the most for all attempts together: with ``restarts`` it is
+    split evenly, and each further attempt draws wiring and logits anew from a seed mixed from the
+    run's. Computes on the CPU.
     """
 
     def __init__(self, settings: Settings, data: ImageData, *, device: torch.device) -> None:
