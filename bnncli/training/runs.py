@@ -273,11 +273,11 @@ def new_run(root: Path, settings: Settings, *, force: bool) -> Run:
     """Make the directory for settings; an existing one is kept unless ``force``."""
     run = run_of(root, settings)
     if (run.path / "config.toml").exists() and not force:
-        state = "finished" if run.finished else "unfinished"
+        state = "a finished" if run.finished else "an unfinished"
         command = "bnn eval" if run.finished else "bnn train --resume"
         advice = f"{command} {shlex.quote(str(run.path))}"
         raise BnnError(
-            f"{run.path} already holds a {state} run with these settings; "
+            f"{run.path} already holds {state} run with these settings; "
             f"see it with: {advice}   or give --force to replace it, or another --seed"
         )
     run.path.mkdir(parents=True, exist_ok=True)
