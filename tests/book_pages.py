@@ -22,7 +22,11 @@ from playwright.sync_api import sync_playwright
 BOOK = Path(__file__).parents[1] / "book"
 HTML = BOOK / "_build" / "html"
 SHOTS = BOOK / "_build" / "screenshots"
-PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html"))
+PAGES = sorted(
+    path.relative_to(HTML).as_posix()
+    for path in HTML.rglob("*.html")
+    if path.relative_to(HTML).parts[0] != "_static"  # templates of the theme
+)
 CHAPTERS = {path.with_suffix(".html").name for path in BOOK.glob("*.ipynb")}
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 

@@ -11,4 +11,14 @@ document.addEventListener("DOMContentLoaded", () => {
     list.setAttribute("role", "none");
     for (const item of list.children) item.setAttribute("role", "none");
   }
+  // What scrolls inside itself must be reached by the keyboard.
+  const wide = ".bd-article table, .bd-article .output.text_html, .bd-article pre";
+  const reach = () => {
+    for (const part of document.querySelectorAll(wide)) {
+      if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+    }
+  };
+  reach();
+  window.addEventListener("load", reach);
+  window.addEventListener("resize", reach);
 });
