@@ -188,8 +188,7 @@ def test_page(name, page, address):
     wrong += [f"too wide for a phone: {text}" for text in page.evaluate(TOO_WIDE)]
     if name in CHAPTERS:
         picture(page, name, "-phone")
-    if wrong:
-        pytest.fail("\n".join(wrong), pytrace=False)
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_chapter_was_built():
