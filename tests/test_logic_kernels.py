@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bnncli.bench import harness, logic_training
 from bnncli.errors import BnnError
 from bnncli.native import available_isas
-from bnncli.native.logic_layers import CLogic, NumpyLogic, check_wires
+from bnncli.native.logic_layers import Chosen, CLogic, NumpyLogic, check_wires
 
 BATCHES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 127, 128, 200)
 REFERENCE = NumpyLogic()
@@ -52,6 +52,16 @@ def run_all(backend, rng: np.random.Generator, inputs, outputs, k, batch, thread
     found.append(backend.mixed_forward(*operands, threads=threads))
     for need_x in (True, False):
         found += backend.mixed_backward(*operands, grad, need_x, threads)
+    dweights = found[-2]
+    logits, sharpness = k * weights, 1.5
+    chosen = Chosen(
+        x, candidates, logits, backend.choose(candidates, logits), coefficients, sharpness
+    )
+    found.append(chosen.wires)
+    for need_x in (True, False):
+        dx, dlogits, dcoefficients = backend.chosen_backward(chosen, grad, need_x, threads)
+        # A logit's gradient is a difference of weights' gradients: its error is in their scale.
+        found += [dx, np.stack([dlogits, dweights]), dcoefficients]
     return found
 
 
@@ -162,6 +172,8 @@ def test_malformed_operands_are_refused_in_one_line(backend):
         lambda: backend.mixed_forward(x, candidates, weights, coefficients[:2]),
         lambda: backend.mixed_forward(x, candidates[..., :0], weights[..., :0], coefficients),
         lambda: backend.mixed_backward(x, candidates, weights, coefficients, x),
+        lambda: backend.choose(candidates[..., :0], weights[..., :0]),
+        lambda: backend.choose(candidates[..., :1], weights),
     ]
     for call in calls:
         with pytest.raises(BnnError) as caught:

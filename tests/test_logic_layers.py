@@ -33,7 +33,12 @@ from bnncli.layers import (
     draw_wires,
     set_progress,
 )
-from bnncli.layers.gate_functions import chosen_gates, gates, mixed_gates
+from bnncli.layers.gate_functions import (
+    best_candidates,
+    chosen_gates,
+    gates,
+    mixed_gates,
+)
 from bnncli.models import Quantization, build_model
 from bnncli.models.logic import GateStack
 from bnncli.native import default_backend
@@ -137,20 +142,31 @@ def test_gradients_of_gates_and_mixed_gates() -> None:
     assert torch.autograd.gradcheck(lambda x, w, c: mixed_gates(x, candidates, w, c), (x, w, c))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_chosen_gates_are_mixed_gates_with_all_weight_on_the_best(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize(("dtype", "atol"), [(torch.float32, 1e-4), (torch.float64, 1e-10)])
+def test_chosen_gates_are_mixed_gates_with_all_weight_on_the_best(
+    dtype: torch.dtype, atol: float
+) -> None:
+    """Their logits get what the weights of the mix would hand to them through a softmax."""
     candidates = torch.from_numpy(draw_candidates(20, 9, 4, np.random.default_rng(0)))
-    weights = torch.rand(2, 9, 4, dtype=dtype)
-    best = torch.zeros_like(weights).scatter_(2, weights.argmax(2, keepdim=True), 1.0)
-    results = []
-    for function, given_weights in ((chosen_gates, weights), (mixed_gates, best)):
-        inputs = [torch.rand(20, 33, dtype=dtype, generator=torch.Generator().manual_seed(1))]
-        inputs += [given_weights.clone(), torch.linspace(-1, 1, 36, dtype=dtype).view(9, 4)]
-        inputs = [t.requires_grad_() for t in inputs]
-        y = function(inputs[0], candidates, *inputs[1:])
-        results.append([y, *torch.autograd.grad((y * y).sum(), inputs)])
-    for chosen, mixed in zip(*results, strict=True):
-        assert torch.allclose(chosen, mixed, atol=1e-5)
+    x = torch.rand(20, 33, dtype=dtype, generator=torch.Generator().manual_seed(1))
+    logits = torch.randn(2, 9, 4, dtype=dtype, generator=torch.Generator().manual_seed(2))
+    c = torch.linspace(-1, 1, 36, dtype=dtype).view(9, 4)
+    inputs = [t.requires_grad_() for t in (x, logits, c)]
+    y = chosen_gates(x, candidates, logits, 2.5, c)
+    chosen = [y, *torch.autograd.grad((y * y).sum(), inputs)]
+    soft = torch.softmax(2.5 * logits, dim=2)
+    best = torch.zeros_like(soft).scatter_(2, logits.argmax(2, keepdim=True), 1.0)
+    y = mixed_gates(x, candidates, best + soft - soft.detach(), c)
+    mixed = [y, *torch.autograd.grad((y * y).sum(), inputs)]
+    for ours, expected in zip(chosen, mixed, strict=True):
+        assert torch.allclose(ours, expected, atol=atol)
+
+
+def test_the_first_of_equal_candidates_is_read() -> None:
+    candidates = torch.tensor([[[3, 1, 2]], [[0, 2, 1]]], dtype=torch.int32)
+    logits = torch.tensor([[[0.5, 2.0, 2.0]], [[2.0, 2.0, 2.0]]])
+    for given_logits in (logits, logits.double()):
+        assert [t.tolist() for t in best_candidates(candidates, given_logits)] == [[1], [0]]
 
 
 @settings(deadline=None, max_examples=25)

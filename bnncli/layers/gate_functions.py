@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from bnncli.native.logic_layers import default_logic
+from bnncli.native.logic_layers import Chosen, default_logic
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,61 +156,87 @@ def mixed_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Te
 
 
 class _Chosen(torch.autograd.Function):
-    """Read the best candidates; hand every candidate's weight the gradient that mixing would."""
+    """Read the best candidates; hand every candidate's logit the gradient that mixing would."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor
+        ctx: Any,
+        x: Tensor,
+        candidates: Tensor,
+        logits: Tensor,
+        sharpness: float,
+        coefficients: Tensor,
     ) -> Tensor:
-        best = torch.zeros_like(weights).scatter_(2, weights.argmax(dim=2, keepdim=True), 1.0)
-        a, b = best_candidates(candidates, weights)
-        ctx.save_for_backward(x, candidates, best, coefficients, a, b)
+        a, b = best_candidates(candidates, logits)
+        ctx.save_for_backward(x, candidates, logits, coefficients, torch.stack([a, b]))
+        ctx.sharpness = sharpness
         return gates(x, a, b, coefficients)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor]:
-        x, candidates, best, coefficients, a, b = ctx.saved_tensors
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, None, Tensor]:
+        x, candidates, logits, coefficients, wires = ctx.saved_tensors
         grad, need_x = grads[0].contiguous(), ctx.needs_input_grad[0]
-        if not uses_kernels(x, best, coefficients):
-            with torch.enable_grad():
-                inputs = [t.detach().requires_grad_() for t in (x, best, coefficients)]
-                y = mixed_gates(inputs[0], candidates, *inputs[1:])
-            dx, dw, dc = torch.autograd.grad(y, inputs, grad)
-            return dx if need_x else None, None, dw, dc
-        # The rows that were not read have weight 0: their share of dx is left out.
-        threads = torch.get_num_threads()
-        _, dweights, dcoefficients = default_logic().mixed_backward(
-            *(x.numpy(), candidates.numpy(), best.numpy(), coefficients.numpy(), grad.numpy()),
-            need_x=False,
-            threads=threads,
-        )
-        dx_tensor = None
-        if need_x:
-            wires = (a.numpy(), b.numpy())
-            found, _ = default_logic().gate_backward(
-                *(x.numpy(), *wires, coefficients.numpy(), grad.numpy()), threads=threads
+        dx: Tensor | None
+        if not uses_kernels(x, logits, coefficients):
+            dx, dlogits, dc = _chosen_gradients(
+                x, candidates, logits, coefficients, ctx.sharpness, grad
             )
-            dx_tensor = None if found is None else torch.from_numpy(found)
-        return dx_tensor, None, torch.from_numpy(dweights), torch.from_numpy(dcoefficients)
+            return dx if need_x else None, None, dlogits, None, dc
+        found = default_logic().chosen_backward(
+            Chosen(
+                *(x.numpy(), candidates.numpy(), logits.numpy(), wires.numpy()),
+                *(coefficients.numpy(), ctx.sharpness),
+            ),
+            grad.numpy(),
+            need_x=need_x,
+            threads=torch.get_num_threads(),
+        )
+        dx = None if found[0] is None else torch.from_numpy(found[0])
+        return dx, None, torch.from_numpy(found[1]), None, torch.from_numpy(found[2])
 
 
-def best_candidates(candidates: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-    """Give the candidates of the largest weights, the first of equals.
+def _chosen_gradients(
+    x: Tensor,
+    candidates: Tensor,
+    logits: Tensor,
+    coefficients: Tensor,
+    sharpness: float,
+    grad: Tensor,
+) -> list[Tensor]:
+    """Give the gradients of x, logits and coefficients by torch."""
+    best = torch.zeros_like(logits).scatter_(2, logits.argmax(dim=2, keepdim=True), 1.0)
+    with torch.enable_grad():
+        inputs = [t.detach().requires_grad_() for t in (x, best, coefficients, logits)]
+        y = mixed_gates(inputs[0], candidates, *inputs[1:3])
+        dx, dweights, dc = torch.autograd.grad(y, inputs[:3], grad)
+        weights = torch.softmax(sharpness * inputs[3], dim=2)
+        (dlogits,) = torch.autograd.grad(weights, inputs[3:], dweights)
+    return [dx, dlogits, dc]
+
+
+def best_candidates(candidates: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Give the candidates of the largest logits, the first of equals.
 
     Shape: (2, out, k) -> a and b, (out,) int32 each.
     """
-    a, b = candidates.gather(2, weights.argmax(dim=2, keepdim=True)).squeeze(2)
+    if uses_kernels(logits):
+        a, b = torch.from_numpy(default_logic().choose(candidates.numpy(), logits.numpy()))
+    else:
+        a, b = candidates.gather(2, logits.argmax(dim=2, keepdim=True)).squeeze(2)
     return a, b
 
 
-def chosen_gates(x: Tensor, candidates: Tensor, weights: Tensor, coefficients: Tensor) -> Tensor:
+def chosen_gates(
+    x: Tensor, candidates: Tensor, logits: Tensor, sharpness: float, coefficients: Tensor
+) -> Tensor:
     """Compute gates that read their best candidates, with the gradients of :func:`mixed_gates`.
 
-    The gradients are those at the chosen wires; a weight's is straight-through.
+    The gradients are those at the chosen wires. Those of the logits are straight-through: what
+    ``softmax(sharpness · logits)`` gets as weights of the candidates.
 
     Shape: as :func:`mixed_gates`.
     """
     y: Tensor = _Chosen.apply(  # type: ignore[no-untyped-call]
-        x.contiguous(), candidates, weights.contiguous(), coefficients.contiguous()
+        *(x.contiguous(), candidates, logits.contiguous()), sharpness, coefficients.contiguous()
     )
     return y

@@ -55,6 +55,11 @@ class Annealed(nn.Module):
             return logits
         return logits / (self.first * (self.last / self.first) ** self.progress)
 
+    def sharpness(self) -> float:
+        """Give 1 / T."""
+        temperature: float = self.first * (self.last / self.first) ** float(self.progress)
+        return 1 / temperature
+
 
 def set_progress(model: nn.Module, progress: float) -> None:
     """Tell every annealed module how far training is, from 0 to 1."""
@@ -122,11 +127,14 @@ class LearnedWiring(TwoForms, Annealed):
         """Compute the gates of these coefficients on the signals that they read."""
         if not (self.training or self.soft):
             return gates(x, *self.wires(), coefficients)
+        if self.training and self.selection == "hard":
+            return chosen_gates(
+                x, self.candidates, self.wire_logits, self.sharpness(), coefficients
+            )
         # Over the first dimension torch's softmax is four times as fast as over the last, short one.
         logits = self.sharpened(self.wire_logits).flatten(0, 1).t()
         weights = torch.softmax(logits, dim=0).t().reshape(self.wire_logits.shape)
-        compute = chosen_gates if self.training and self.selection == "hard" else mixed_gates
-        return compute(x, self.candidates, weights, coefficients)
+        return mixed_gates(x, self.candidates, weights, coefficients)
 
     def wires(self) -> tuple[Tensor, Tensor]:
         """Give the signals that each gate reads in the hard form."""

@@ -6,14 +6,15 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from bnncli.native import kernels
-from bnncli.native.logic_passes import Gates, LogicKernels, Mixed, check_wires
+from bnncli.native.logic_passes import Chosen, Gates, LogicKernels, Mixed, check_wires
 from bnncli.native.logic_reference import NumpyLogic
 
 if TYPE_CHECKING:
-    from bnncli.native.logic_passes import Floats
+    from bnncli.native.logic_passes import Floats, Wires
 
 __all__ = [
     "CLogic",
+    "Chosen",
     "LogicKernels",
     "NumpyLogic",
     "check_wires",
@@ -83,6 +84,34 @@ class CLogic(LogicKernels):
         arrays = map(self._floats, (grad, dx, dweights, dcoefficients))
         status = self._lib.bnn_mixed_backward(*self._mixed(mixed), *arrays, threads)
         _check_memory("mixed_backward", status)
+
+    def _choose(self, candidates: Wires, logits: Floats, wires: Wires) -> None:
+        p = self._pointer
+        self._lib.bnn_wires_choose(
+            p(candidates, "int32_t"),
+            self._floats(logits),
+            wires.size,
+            logits.shape[2],
+            p(wires, "int32_t"),
+        )
+
+    def _chosen_backward(
+        self,
+        chosen: Chosen,
+        grad: Floats,
+        dx: Floats | None,
+        dlogits: Floats,
+        dcoefficients: Floats,
+        threads: int,
+    ) -> None:
+        p, floats = self._pointer, self._floats
+        status = self._lib.bnn_chosen_backward(
+            *(self._isa, floats(chosen.x), *chosen.x.shape),
+            *(p(chosen.candidates, "int32_t"), floats(chosen.logits), p(chosen.wires, "int32_t")),
+            *(floats(chosen.coefficients), *chosen.candidates.shape[1:], chosen.sharpness),
+            *(*map(floats, (grad, dx, dlogits, dcoefficients)), threads),
+        )
+        _check_memory("chosen_backward", status)
 
 
 @cache

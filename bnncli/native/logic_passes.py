@@ -109,10 +109,31 @@ class Mixed(NamedTuple):
         return outputs, batch
 
 
-class LogicKernels(ABC):
-    """The passes of a gate layer, alone and with the mixing in front of it.
+class Chosen(NamedTuple):
+    """The operands of gates whose inputs are chosen: input s of gate g is ``x[wires[s, g]]``.
 
-    Operands are those of :class:`Gates` and :class:`Mixed`. An implementation is
+    Candidates and logits are ``(2, outputs, k)``, wires ``(2, outputs)`` the candidates of the
+    largest logits. ``weights`` of the candidates are ``softmax(sharpness · logits)``.
+    """
+
+    x: Floats
+    candidates: Wires
+    logits: Floats
+    wires: Wires
+    coefficients: Floats
+    sharpness: float
+
+    def check(self, what: str) -> tuple[int, int]:
+        """Refuse wrong shapes and types; give the shape of the layer's output."""
+        outputs, batch = Mixed(self.x, self.candidates, self.logits, self.coefficients).check(what)
+        _check_exact(f"{what}: wires", self.wires, WIRE, (2, outputs))
+        return outputs, batch
+
+
+class LogicKernels(ABC):
+    """The passes of a gate layer, alone, with the mixing in front of it, or with chosen wires.
+
+    Operands are those of :class:`Gates`, :class:`Mixed` and :class:`Chosen`. An implementation is
     given them checked, with the arrays that it writes, where there is no gradient of x None.
     """
 
@@ -201,6 +222,38 @@ class LogicKernels(ABC):
         self._mixed_backward(mixed, grad, dx, dweights, dcoefficients, threads)
         return dx, dweights, dcoefficients
 
+    def choose(self, candidates: Wires, logits: Floats) -> Wires:
+        """Give the candidates of the largest logits, the first of equals.
+
+        Shape: ``(2, outputs, k) -> (2, outputs)``.
+        """
+        if logits.ndim != 3 or logits.size == 0:
+            raise BnnError(f"choose: logits have shape {logits.shape}, expected (2, outputs, k)")
+        _check_exact("choose: logits", logits, FLOAT, logits.shape)
+        _check_exact("choose: candidates", candidates, WIRE, logits.shape)
+        wires = np.empty(logits.shape[:2], dtype=WIRE)
+        self._choose(candidates, logits, wires)
+        return wires
+
+    def chosen_backward(
+        self, chosen: Chosen, grad: Floats, need_x: bool = True, threads: int = 1
+    ) -> tuple[Floats | None, Floats, Floats]:
+        """Give the gradients of x (None unless ``need_x``), the logits and the coefficients.
+
+        They are those of the mixed gates with all weight on the wires, whose weights are a softmax:
+        ``dlogits = sharpness · weights · (dweights - sum over the candidates of weights ·
+        dweights)``.
+
+        Shape: ``(outputs, batch) -> (inputs, batch), (2, outputs, k), (outputs, 4)``.
+        """
+        shape = chosen.check("chosen_backward")
+        _check_exact("chosen_backward: grad", grad, FLOAT, shape)
+        _check_threads("chosen_backward", threads)
+        dx = np.empty_like(chosen.x) if need_x else None
+        dlogits, dcoefficients = np.empty_like(chosen.logits), np.empty_like(chosen.coefficients)
+        self._chosen_backward(chosen, grad, dx, dlogits, dcoefficients, threads)
+        return dx, dlogits, dcoefficients
+
     @abstractmethod
     def _gate_forward(self, gates: Gates, y: Floats, threads: int) -> None: ...
 
@@ -219,6 +272,20 @@ class LogicKernels(ABC):
         grad: Floats,
         dx: Floats | None,
         dweights: Floats,
+        dcoefficients: Floats,
+        threads: int,
+    ) -> None: ...
+
+    @abstractmethod
+    def _choose(self, candidates: Wires, logits: Floats, wires: Wires) -> None: ...
+
+    @abstractmethod
+    def _chosen_backward(
+        self,
+        chosen: Chosen,
+        grad: Floats,
+        dx: Floats | None,
+        dlogits: Floats,
         dcoefficients: Floats,
         threads: int,
     ) -> None: ...

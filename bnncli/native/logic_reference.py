@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnncli.native.logic_passes import FLOAT, WIRE, Gates, LogicKernels, Mixed
+from bnncli.native.logic_passes import FLOAT, WIRE, Chosen, Gates, LogicKernels, Mixed
 
 if TYPE_CHECKING:
-    from bnncli.native.logic_passes import Floats
+    from bnncli.native.logic_passes import Floats, Wires
 
 
 class NumpyLogic(LogicKernels):
@@ -55,13 +55,42 @@ class NumpyLogic(LogicKernels):
         dmixes = np.empty_like(mixes)
         self._gate_backward(_between(mixed, mixes), grad, dmixes, dcoefficients, threads)
         dmixes = dmixes.reshape(2, -1, dmixes.shape[1])
-        if dx is not None:
-            dx[:] = 0
+        _read_gradients(mixed.x, mixed.candidates, dmixes, dweights)
+        if dx is None:
+            return
+        dx[:] = 0
         for i in range(mixed.candidates.shape[2]):
             read = mixed.candidates[:, :, i]
-            dweights[:, :, i] = np.einsum("sgb,sgb->sg", dmixes, mixed.x[read])
-            if dx is not None:
-                np.add.at(dx, read, mixed.weights[:, :, i, np.newaxis] * dmixes)
+            np.add.at(dx, read, mixed.weights[:, :, i, np.newaxis] * dmixes)
+
+    def _choose(self, candidates: Wires, logits: Floats, wires: Wires) -> None:
+        best = logits.argmax(axis=2)[..., np.newaxis]
+        wires[:] = np.take_along_axis(candidates, best, axis=2)[..., 0]
+
+    def _chosen_backward(
+        self,
+        chosen: Chosen,
+        grad: Floats,
+        dx: Floats | None,
+        dlogits: Floats,
+        dcoefficients: Floats,
+        threads: int,
+    ) -> None:
+        read = chosen.x[chosen.wires.ravel()]
+        dread = np.empty_like(read)
+        a, b = np.arange(len(read), dtype=WIRE).reshape(2, -1)
+        between = Gates(read, a, b, chosen.coefficients)
+        self._gate_backward(between, grad, dread, dcoefficients, threads)
+        dread = dread.reshape(2, -1, dread.shape[1])
+        _read_gradients(chosen.x, chosen.candidates, dread, dlogits)
+        top = chosen.logits.max(axis=2, keepdims=True)
+        weights = np.exp(FLOAT.type(chosen.sharpness) * (chosen.logits - top))
+        weights /= weights.sum(axis=2, keepdims=True)
+        dlogits -= (weights * dlogits).sum(axis=2, keepdims=True)
+        dlogits *= FLOAT.type(chosen.sharpness) * weights
+        if dx is not None:
+            dx[:] = 0
+            np.add.at(dx, chosen.wires, dread)
 
 
 def _mix(mixed: Mixed) -> Floats:
@@ -71,6 +100,12 @@ def _mix(mixed: Mixed) -> Floats:
     for i in range(weights.shape[2]):
         mixes += weights[:, :, i] * mixed.x[mixed.candidates[:, :, i]]
     return mixes.reshape(-1, mixes.shape[2])
+
+
+def _read_gradients(x: Floats, candidates: Wires, grad: Floats, dweights: Floats) -> None:
+    """Write what each candidate's weight would change. Shape: grad (2, outputs, batch)."""
+    for i in range(candidates.shape[2]):
+        dweights[:, :, i] = np.einsum("sgb,sgb->sg", grad, x[candidates[:, :, i]])
 
 
 def _between(mixed: Mixed, mixes: Floats) -> Gates:

@@ -14,7 +14,7 @@
 
 /* Raised with every change of this header, in native/kernels.py too: compiled kernels of another
  * version are refused. */
-#define BNN_ABI 3
+#define BNN_ABI 4
 
 #define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
 #define BNN_MASK_LANES 64  /* outputs side by side in one panel of masks or codes */
@@ -102,6 +102,18 @@ int bnn_mixed_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t
                        const int32_t *candidates, const float *weights,
                        const float *coefficients, size_t outputs, size_t k, const float *grad,
                        float *dx, float *dweights, float *dcoefficients, size_t threads);
+
+/* The first of the largest logits of each row of candidates (rows, k) -> wires (rows). */
+void bnn_wires_choose(const int32_t *candidates, const float *logits, size_t rows, size_t k,
+                      int32_t *wires);
+/* A layer of gates that read wires (2, outputs), each chosen among its candidates: gradients as if
+ * input s of gate g were the sum over i of weights[i] times row candidates[s][g][i] with all weight
+ * on its wire, and these weights softmax(sharpness * logits[s][g]). */
+int bnn_chosen_backward(const bnn_isa *isa, const float *x, size_t inputs, size_t batch,
+                        const int32_t *candidates, const float *logits, const int32_t *wires,
+                        const float *coefficients, size_t outputs, size_t k, float sharpness,
+                        const float *grad, float *dx, float *dlogits, float *dcoefficients,
+                        size_t threads);
 
 /* A network of two-input gates and the truth table that it shall compute. Signals: the inputs,
  * then the gates in order; a[g], b[g] < inputs + g; the last gates are the outputs. entries is 4

@@ -5,7 +5,8 @@
 #define BNN_LOGIC_TABLE(SUFFIX)                                                              \
     {                                                                                        \
         bnn_gates_forward_##SUFFIX, bnn_gates_backward_##SUFFIX, bnn_mixed_forward_##SUFFIX, \
-            bnn_mixed_backward_##SUFFIX, bnn_mixed_scatter_##SUFFIX                          \
+            bnn_mixed_backward_##SUFFIX, bnn_mixed_scatter_##SUFFIX,                         \
+            bnn_choice_backward_##SUFFIX                                                     \
     }
 #define BNN_TABLE(SUFFIX, SIGN_ROWS)                                                         \
     {                                                                                        \

@@ -16,18 +16,29 @@ typedef struct {
 } bnn_gates_job;
 
 /* A gate layer whose inputs are the mixes of rows g and outputs + g of candidates and weights:
- * mix[r] = sum over i of weights[r][i] x[candidates[r][i]]. */
+ * mix[r] = sum over i of weights[r][i] x[candidates[r][i]]. With wires, which only the backward
+ * passes know, the mix is x[wires[r]] instead, and weights is NULL. */
 typedef struct {
     const float *x;
     size_t inputs, outputs, k, batch;
     const int32_t *candidates; /* [2][outputs][k] */
     const float *weights;      /* [2][outputs][k] */
+    const int32_t *wires;      /* [2][outputs], or NULL */
     const float *coefficients; /* [outputs][4] */
     float *y;                  /* forward */
     const float *grad;         /* backward */
     float *dweights, *dcoefficients;
     int add; /* to the gradients of the weights and coefficients, instead of writing them */
 } bnn_mixed_job;
+
+/* Rows of gradients of weights = softmax(sharpness * logits), to become those of the logits:
+ * sharpness * weights * (grad - sum over the row of weights * grad). */
+typedef struct {
+    const float *logits; /* [rows][k] */
+    float *grad;         /* [rows][k] */
+    size_t rows, k;
+    float sharpness;
+} bnn_choice_job;
 
 /* Columns [first, first + columns) of the batch. A tile holds them for all inputs, side by side:
  * tile[inputs][width], the columns that are missing in the last one 0. */
@@ -55,6 +66,7 @@ struct bnn_logic_isa {
     void (*mixed_backward)(const bnn_mixed_job *job, bnn_columns at, float *dx, float *dmixed);
     /* Adds the gradients of the mixes to the tile, as those of its rows. */
     void (*mixed_scatter)(const bnn_mixed_job *job, bnn_columns at, const float *dmixed);
+    void (*choice_backward)(const bnn_choice_job *job);
 };
 
 #define BNN_DECLARE_LOGIC(SUFFIX)                                                          \
@@ -64,7 +76,8 @@ struct bnn_logic_isa {
     void bnn_mixed_backward_##SUFFIX(const bnn_mixed_job *job, bnn_columns at, float *dx,  \
                                      float *dmixed);                                       \
     void bnn_mixed_scatter_##SUFFIX(const bnn_mixed_job *job, bnn_columns at,              \
-                                    const float *dmixed);
+                                    const float *dmixed);                                  \
+    void bnn_choice_backward_##SUFFIX(const bnn_choice_job *job);
 
 BNN_DECLARE_LOGIC(ref)
 BNN_DECLARE_LOGIC(scalar)

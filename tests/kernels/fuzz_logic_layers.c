@@ -4,7 +4,7 @@
 #include "fuzzing.h"
 
 #define MOST_THREADS 3
-#define N_PASSES 4
+#define N_PASSES 5
 #define N_RESULTS 3
 
 static float *random_floats(size_t count) {
@@ -63,15 +63,27 @@ static result fresh(size_t count) {
 }
 
 static const char *const pass_names[N_PASSES] = {"gates_forward", "gates_backward",
-                                                 "mixed_forward", "mixed_backward"};
+                                                 "mixed_forward", "mixed_backward",
+                                                 "chosen_backward"};
+
+static int run_chosen(const bnn_isa *isa, const layer *l, float *to_x, result *out,
+                      size_t threads) {
+    int32_t *wires = allocate(2 * l->outputs * sizeof *wires);
+    bnn_wires_choose(l->candidates, l->weights, 2 * l->outputs, l->k, wires);
+    int status = bnn_chosen_backward(isa, l->x, l->inputs, l->batch, l->candidates, l->weights,
+                                     wires, l->coefficients, l->outputs, l->k, 0.01f, l->grad,
+                                     to_x, out[2].values, out[1].values, threads);
+    free(wires);
+    return status;
+}
 
 static int run_pass(const bnn_isa *isa, const layer *l, int pass, int with_dx, size_t threads,
                     result *out) {
     const size_t n = l->outputs;
-    int forward = pass % 2 == 0;
+    int forward = pass == 0 || pass == 2;
     out[0] = fresh(forward ? n * l->batch : 0);
     out[1] = fresh(forward ? 0 : 4 * n);
-    out[2] = fresh(pass == 3 ? 2 * n * l->k : 0);
+    out[2] = fresh(pass >= 3 ? 2 * n * l->k : 0);
     result dx = fresh(!forward && with_dx ? l->inputs * l->batch : 0);
     float *to_x = dx.count ? dx.values : NULL;
     int status = 0;
@@ -84,10 +96,12 @@ static int run_pass(const bnn_isa *isa, const layer *l, int pass, int with_dx, s
     else if (pass == 2)
         status = bnn_mixed_forward(isa, l->x, l->inputs, l->batch, l->candidates, l->weights,
                                    l->coefficients, n, l->k, out[0].values, threads);
-    else
+    else if (pass == 3)
         status = bnn_mixed_backward(isa, l->x, l->inputs, l->batch, l->candidates, l->weights,
                                     l->coefficients, n, l->k, l->grad, to_x, out[2].values,
                                     out[1].values, threads);
+    else
+        status = run_chosen(isa, l, to_x, out, threads);
     if (!forward) {
         free(out[0].values);
         out[0] = dx;
