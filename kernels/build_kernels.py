@@ -17,7 +17,7 @@ SOURCES = [
     f"kernels/src/{name}.c"
     for name in (
         *("dispatch", "pack", "xor_gemm", "sign_gemm", "sign_table", "conv"),
-        *("memory", "pool", "logic_layer", "logic_tile", "logic_mixed"),
+        *("memory", "pool", "logic_layer", "logic_tile", "logic_mixed", "logic_tree"),
         *("logic_table", "logic_eval"),
         *("circuit_simulate", "circuit_net", "circuit_shared"),
         *("circuit_resub", "circuit_resub_step"),
@@ -36,7 +36,7 @@ def declarations() -> str:
 ffibuilder = FFI()
 CONSTANTS = (
     *("ABI", "PANEL_LANES", "MASK_LANES", "LOGIC_SAMPLES", "LOGIC_WORDS"),
-    *("RESUB_INPUTS", "RESUB_GATES"),
+    *("RESUB_INPUTS", "RESUB_GATES", "TREE_DEPTH", "TREE_POOL"),
 )
 
 ffibuilder.cdef(declarations() + "".join(f"\n#define BNN_{name} ...\n" for name in CONSTANTS))

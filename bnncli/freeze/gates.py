@@ -88,12 +88,18 @@ def _logic_conv2d(module: LogicConv2d, layout: Layout) -> list[Step]:
         driven = netlist.gate(op, signals[a].ravel(), signals[b].ravel())
         signals = driven.reshape(-1, height * width)
     netlist.signals = signals.reshape(-1, height, width)
+    _pool(netlist, module.pool)
     return []
 
 
 @lower.register(OrPool2d)
 def _or_pool2d(module: OrPool2d, layout: Layout) -> list[Step]:
-    netlist, s = layout.gates(module), module.size
+    _pool(layout.gates(module), module.size)
+    return []
+
+
+def _pool(netlist: Netlist, s: int) -> None:
+    """Replace the signals by the OR of each square of s · s neighbours."""
     channels, height, width = netlist.signals.shape
     windows = netlist.signals.reshape(channels, height // s, s, width // s, s)
     parts = list(windows.transpose(2, 4, 0, 1, 3).reshape(s * s, -1))
@@ -101,4 +107,3 @@ def _or_pool2d(module: OrPool2d, layout: Layout) -> list[Step]:
         ors = np.full(parts[0].shape, OR, np.uint8)
         parts = [*parts[2:], netlist.gate(ors, parts[0], parts[1])]
     netlist.signals = parts[0].reshape(channels, height // s, width // s)
-    return []

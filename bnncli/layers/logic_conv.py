@@ -9,19 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch.nn.functional as F
+import torch
 from torch import Tensor, nn
 
 from bnncli.errors import UsageError
 from bnncli.layers.logic import FixedWiring, LogicDense
+from bnncli.layers.tree_functions import largest_neighbours, trees
 from bnncli.layers.wiring import Wires, tree
+from bnncli.native.logic_trees import MOST_LEVELS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from numpy.typing import NDArray
 
-MAX_DEPTH = 6
 MAX_CHANNELS = 65536
 
 
@@ -84,9 +86,10 @@ class LogicConv2d(nn.Module):
     """Slide trees of gates over an image: channel c of the output is the root of tree c.
 
     A tree of depth d has 2^d leaves, each a place in the window, and 2^d - 1 gates, the same at
-    every position (arXiv:2411.04732). Outside the image all signals are 0.
+    every position (arXiv:2411.04732). Outside the image all signals are 0. With ``pool`` the
+    largest of each pool · pool neighbours is kept, as :class:`OrPool2d` does, at less cost.
 
-    Shape: (in_channels, h, w, batch) -> (out_channels, h', w', batch),
+    Shape: (in_channels, h, w, batch) -> (out_channels, h' / pool, w' / pool, batch),
     h' = h + 2 padding - kernel_size + 1.
     """
 
@@ -99,12 +102,13 @@ class LogicConv2d(nn.Module):
         rng: np.random.Generator,
         depth: int = 3,
         padding: int = 0,
+        pool: int = 1,
         channels_per_tree: int = 2,
         **options: Any,
     ) -> None:
         super().__init__()
-        if not 1 <= depth <= MAX_DEPTH:
-            raise UsageError(f"depth={depth}: expected a tree of 1 to {MAX_DEPTH} levels")
+        if not 1 <= depth <= MOST_LEVELS:
+            raise UsageError(f"depth={depth}: expected a tree of 1 to {MOST_LEVELS} levels")
         if not 1 <= out_channels <= MAX_CHANNELS or channels_per_tree < 1:
             raise UsageError(
                 f"a convolution of {out_channels} channels whose trees read {channels_per_tree}: "
@@ -112,7 +116,7 @@ class LogicConv2d(nn.Module):
                 f"convolutions or channels_per_tree"
             )
         self.in_channels, self.out_channels = in_channels, out_channels
-        self.kernel_size, self.padding = kernel_size, padding
+        self.kernel_size, self.padding, self.pool = kernel_size, padding, pool
         leaves = draw_leaves(in_channels, out_channels, kernel_size, depth, channels_per_tree, rng)
         ends = leaves.reshape(-1, 2)
         a, b = np.ascontiguousarray(ends[:, 0]), np.ascontiguousarray(ends[:, 1])
@@ -130,18 +134,24 @@ class LogicConv2d(nn.Module):
                 f"{tuple(x.shape)}; expected (channels, height, width, batch)"
             )
         k, p = self.kernel_size, self.padding
-        padded = F.pad(x, (0, 0, p, p, p, p)) if p else x
-        if min(padded.shape[1:3]) < k:
+        places = [size + 2 * p - k + 1 for size in x.shape[1:3]]
+        if min(places) < 1:
             raise UsageError(
                 f"LogicConv2d: an image of {x.shape[1]}x{x.shape[2]} with padding {p} is smaller "
                 f"than the window of {k}x{k}; enlarge the image or the padding"
             )
-        windows = padded.unfold(1, k, 1).unfold(2, k, 1)  # (c, h', w', batch, k, k)
-        _, height, width, batch = windows.shape[:4]
-        signals = windows.permute(0, 4, 5, 1, 2, 3).reshape(self.in_channels * k * k, -1)
-        for level in self.trees():
-            signals = level(signals)
-        return signals.view(self.out_channels, height, width, batch)
+        _check_pool("LogicConv2d", places, self.pool)
+        coefficients = [level.coefficients() for level in self.trees()]
+        sizes = {"kernel_size": k, "padding": p, "pool": self.pool}
+        return trees(x, self.leaves(), coefficients, **sizes)
+
+    def leaves(self) -> Tensor:
+        """Give what each tree reads: channel · kernel_size² + row · kernel_size + column.
+
+        Shape: (out_channels, 2**depth) int32.
+        """
+        a, b = self.trees()[0].wiring.wires()
+        return torch.stack((a, b), dim=1).view(self.out_channels, -1)
 
     def trees(self) -> list[LogicDense]:
         """Give the levels of the trees, from the leaves to the roots."""
@@ -149,11 +159,16 @@ class LogicConv2d(nn.Module):
 
     def extra_repr(self) -> str:
         """Name the sizes in printed models."""
-        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}"
+        return (
+            f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, "
+            f"pool={self.pool}"
+        )
 
 
 class OrPool2d(nn.Module):
     """Take the largest of each window of size · size signals: their OR when they are bits.
+
+    The gradient goes to the first of the largest.
 
     Shape: (channels, h, w, batch) -> (channels, h / size, w / size, batch).
     """
@@ -164,11 +179,14 @@ class OrPool2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pool."""
-        channels, height, width, batch = x.shape
-        if height % self.size or width % self.size:
-            raise UsageError(
-                f"OrPool2d: an image of {height}x{width} does not divide into windows of "
-                f"{self.size}x{self.size}; change the padding of the convolution before it"
-            )
-        s = self.size
-        return x.view(channels, height // s, s, width // s, s, batch).amax(dim=(2, 4))
+        _check_pool("OrPool2d", x.shape[1:3], self.size)
+        return largest_neighbours(x, self.size)
+
+
+def _check_pool(what: str, places: Sequence[int], size: int) -> None:
+    height, width = places
+    if size < 1 or height % size or width % size:
+        raise UsageError(
+            f"{what}: an image of {height}x{width} does not divide into windows of "
+            f"{size}x{size}; change the padding or the pool of the convolution"
+        )

@@ -16,7 +16,6 @@ from bnncli.layers import (
     LearnedWiring,
     LogicConv2d,
     LogicDense,
-    OrPool2d,
     Planes,
     Thermometer,
     draw_candidates,
@@ -236,19 +235,18 @@ def logic_conv(
     layers: Layers = [("bits", bits), ("planes", Planes(n_in, height, width))]
     for n in range(1, convolutions + 1):
         n_out = channels * 3 ** (n - 1)
+        pool = 2 if height % 2 == 0 and width % 2 == 0 else 1
         conv = LogicConv2d(
             *(n_in, n_out, 3),
             rng=stack.rng,
             depth=depth,
             padding=1,
+            pool=pool,
             channels_per_tree=channels_per_tree,
             **stack.gate_options(),
         )
         layers.append((f"conv{n}", conv))
-        if height % 2 == 0 and width % 2 == 0:
-            layers.append((f"pool{n}", OrPool2d(2)))
-            height, width = height // 2, width // 2
-        n_in = n_out
+        height, width, n_in = height // pool, width // pool, n_out
     layers.append(("features", Features()))
     stack.width = n_in * height * width
     layers += [stack.dense(out_features) for out_features in widths]

@@ -36,7 +36,7 @@ except ImportError as error:
     _ffi = _lib = None
     _IMPORT_ERROR = str(error)
 
-ABI = 4
+ABI = 5
 """The version of kernels/include/bnn_kernels.h that this module was written for."""
 
 if _lib is not None and getattr(_lib, "BNN_ABI", 0) != ABI:

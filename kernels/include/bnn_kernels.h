@@ -14,7 +14,7 @@
 
 /* Raised with every change of this header, in native/kernels.py too: compiled kernels of another
  * version are refused. */
-#define BNN_ABI 4
+#define BNN_ABI 5
 
 #define BNN_PANEL_LANES 32 /* outputs side by side in one panel of xor weights */
 #define BNN_MASK_LANES 64  /* outputs side by side in one panel of masks or codes */
@@ -114,6 +114,32 @@ int bnn_chosen_backward(const bnn_isa *isa, const float *x, size_t inputs, size_
                         const float *coefficients, size_t outputs, size_t k, float sharpness,
                         const float *grad, float *dx, float *dlogits, float *dcoefficients,
                         size_t threads);
+
+#define BNN_TREE_DEPTH 6 /* most levels of a tree */
+#define BNN_TREE_POOL 15 /* largest side of a pooled window */
+
+/* Trees of 2^depth - 1 relaxed gates slid over images, and of each pool * pool neighbours the
+ * largest. A leaf is a place of the window, (channel * kernel + line) * kernel + column, which must
+ * exist; outside the image all is 0. Pooling must divide the places: height + 2 padding - kernel
+ * + 1 lines of them, and as many columns for the width.
+ * x (channels, height, width, batch); coefficients are [level][output][gate][4], the level of the
+ * leaves first; y (outputs, lines / pool, columns / pool, batch). */
+typedef struct {
+    size_t channels, height, width, batch;
+    size_t outputs, depth, kernel, padding, pool;
+    const int32_t *leaves; /* (outputs, 2^depth) */
+} bnn_trees;
+
+/* winners, shaped as y and NULL if it is of no use: which of the neighbours, counted line by line,
+ * was the largest, the first of equals. Results are the same for every number of threads. */
+int bnn_trees_forward(const bnn_isa *isa, const bnn_trees *trees, const float *x,
+                      const float *coefficients, float *y, uint8_t *winners, size_t threads);
+
+/* From grad, shaped as y, the gradients dcoefficients and, unless dx is NULL, dx. The gradient goes
+ * to the winners, which may be NULL where nothing is pooled. */
+int bnn_trees_backward(const bnn_isa *isa, const bnn_trees *trees, const float *x,
+                       const float *coefficients, const uint8_t *winners, const float *grad,
+                       float *dx, float *dcoefficients, size_t threads);
 
 /* A network of two-input gates and the truth table that it shall compute. Signals: the inputs,
  * then the gates in order; a[g], b[g] < inputs + g; the last gates are the outputs. entries is 4

@@ -60,6 +60,7 @@ typedef struct {
 } bnn_sign_job;
 
 typedef struct bnn_logic_isa bnn_logic_isa;     /* logic.h */
+typedef struct bnn_trees_isa bnn_trees_isa;     /* logic_tree.h */
 typedef struct bnn_circuit_isa bnn_circuit_isa; /* circuit.h */
 
 /* A network under training on a truth table; see logic_table.c. */
@@ -68,6 +69,7 @@ struct bnn_table_job;
 struct bnn_isa {
     const char *name;
     const bnn_logic_isa *logic;
+    const bnn_trees_isa *trees;
     const bnn_circuit_isa *circuit;
     void (*signs_pack)(const float *x, size_t n, uint64_t *out); /* one row */
     void (*xor_dot)(const bnn_xor_job *job, int32_t *out, size_t stride);
