@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from bnncli.bench import harness, tree_training
 from bnncli.data import SOURCES
 from bnncli.errors import BnnError, UsageError
 from bnncli.freeze import freeze
@@ -303,3 +304,9 @@ def test_large_pools_are_computed_too():
     shape = (1, size, size, 2, 1, 1, 0, size)
     operands = draw(0, shape, 3)
     assert_close(run_torch(operands, by_kernels), run_torch(operands, on_windows))
+
+
+def test_every_contender_of_the_bench_computes_the_same_step():
+    shape = tree_training.TreeShape(size=6, outputs=3, depth=2, batch=5)
+    harness.check_outputs("law", tree_training.contest(shape))
+    assert shape.operations() == 36 * 5 * (6 * 9 + (13 * 9 + 6 * 3) // 4)

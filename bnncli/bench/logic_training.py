@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from bnncli.bench import tree_training
 from bnncli.bench.harness import (
     Case,
     Contender,
@@ -170,5 +171,6 @@ def cases() -> list[Case | Observation]:
             Case(f"step/{name}/{shape}-b{BATCH}", work, partial(_contest, name, SIZES, BATCH))
             for name in ("softmax", "iwp")
         ),
+        *tree_training.cases(),
         Observation(f"limit/{shape}-b{BATCH}", partial(_limit, SIZES, BATCH)),
     ]
