@@ -45,9 +45,13 @@ def settings(data, *, widths=(16, 8), kernels=2, epochs=2, lr=0.1, **train):
     )
 
 
-def random_model(data, seed):
+def random_model(data, seed, kernel_wiring="shared"):
     """Build a cell and give it random gates."""
     chosen = settings(data, seed=seed)
+    options = {"kernels": 2, "kernel_wiring": kernel_wiring}
+    chosen = dataclasses.replace(
+        chosen, model=dataclasses.replace(chosen.model, arch_options=options)
+    )
     model = build(chosen, load_dataset(chosen.data.name)).eval()
     torch.manual_seed(seed)
     with torch.no_grad():
@@ -63,9 +67,9 @@ def hard(model, form="hard"):
 SMALL = "board:checkerboard,channels=3,size=6,steps=2"
 
 
-@given(SEEDS)
-def test_hard_packed_and_float_steps_are_the_same(seed):
-    model, rng = random_model(SMALL, seed % 5), np.random.default_rng(seed)
+@given(SEEDS, st.sampled_from(["shared", "own"]))
+def test_hard_packed_and_float_steps_are_the_same(seed, wiring):
+    model, rng = random_model(SMALL, seed % 5, wiring), np.random.default_rng(seed)
     boards = rng.integers(0, 2, (2, 3, 4, 7), dtype=np.uint8)
     fires = rng.random((2, 4, 7)) < 0.5
     packed = freeze(model).plan(default_backend()).logits
@@ -209,6 +213,7 @@ def test_boards_that_do_not_fit():
         ({"perceive_widths": "2,2"}, "only 1 pairs"),
         ({"perceive_widths": "many"}, "expected whole numbers"),
         ({"kernels": 0}, "kernels=0"),
+        ({"kernel_wiring": "owned"}, "unknown kernel_wiring 'owned'; did you mean 'own'"),
         ({"wiring": "unique"}, "pairs"),
     ],
 )

@@ -24,35 +24,50 @@ from bnncli.layers.wiring import Wires, unique
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from numpy.typing import NDArray
+
 WINDOW = 9
 """Cells of a neighbourhood, row by row; cell 4 is the centre."""
 
 CENTRE = 4
 
 
-def kernel_wires(widths: Sequence[int], n_kernels: int, rng: np.random.Generator) -> list[Wires]:
-    """Wire kernels side by side, all in the same way: only their gates tell them apart.
+def kernel_wires(
+    widths: Sequence[int], n_kernels: int, rng: np.random.Generator, *, shared: bool = True
+) -> list[Wires]:
+    """Wire kernels side by side: all in the same way, or each with ``shared=False`` in its own.
 
     The first layer pairs each of the eight neighbours with the centre, in random order; the layers
-    behind it use every pair once.
+    behind it use every pair once. Gates that begin as wires pass on what they read: kernels with
+    the same wires then all see the same few neighbours, until their gates come to differ.
     """
     if not widths or not 1 <= widths[0] <= WINDOW - 1:
         raise UsageError(
             f"perceive={','.join(map(str, widths))}: expected widths such as 8,4,2, the first at "
             f"most {WINDOW - 1}: a gate for each neighbour"
         )
+    if shared:
+        kernels = [_kernel_pairs(widths, rng)] * n_kernels
+    else:
+        kernels = [_kernel_pairs(widths, rng) for _ in range(n_kernels)]
+    wires = []
+    for layer, of_kernels in enumerate(zip(*kernels, strict=True)):
+        # The kernels of the first layer read the same window, those behind it their own signals.
+        apart = widths[layer - 1] if layer else 0
+        shifted = [pairs + np.int32(n * apart) for n, pairs in enumerate(of_kernels)]
+        a, b = np.ascontiguousarray(np.concatenate(shifted, axis=1))
+        wires.append(Wires(n_kernels * apart or WINDOW, a, b))
+    return wires
+
+
+def _kernel_pairs(widths: Sequence[int], rng: np.random.Generator) -> list[NDArray[np.int32]]:
+    """Draw the pairs that one kernel's gates read, layer by layer. Shape: (2, width) each."""
     neighbours = np.delete(np.arange(WINDOW, dtype=np.int32), CENTRE)
     first = rng.permutation(neighbours)[: widths[0]]
     pairs = [np.array([first, np.full(len(first), CENTRE, np.int32)])]
     for layer, (before, after) in enumerate(itertools.pairwise(widths), 1):
         pairs.append(unique(before, after, layer, rng))
-    wires = []
-    for layer, (a, b) in enumerate(pairs):
-        # The kernels of the first layer read the same window, those behind it their own signals.
-        shift = np.arange(n_kernels, dtype=np.int32)[:, None] * (widths[layer - 1] if layer else 0)
-        in_features = n_kernels * widths[layer - 1] if layer else WINDOW
-        wires.append(Wires(in_features, (a + shift).ravel(), (b + shift).ravel()))
-    return wires
+    return pairs
 
 
 class Perceive(nn.Module):
@@ -100,10 +115,12 @@ def perceive(
     widths: Sequence[int],
     n_kernels: int,
     rng: np.random.Generator,
+    *,
+    shared: bool = True,
     **options: object,
 ) -> Perceive:
     """Build the perceiving half; ``options`` are those of :class:`LogicDense`."""
-    wires = kernel_wires(widths, n_kernels, rng)
+    wires = kernel_wires(widths, n_kernels, rng, shared=shared)
     return Perceive(channels, [LogicDense(FixedWiring(w), **options) for w in wires])  # type: ignore[arg-type]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from bnncli.errors import UsageError
+from bnncli.errors import UsageError, unknown_name
 from bnncli.layers import BitLogits, Thermometer
 from bnncli.layers.automaton import StateLogits, perceive
 from bnncli.models.logic import GATES, GateStack, refuse_quantizers
@@ -15,6 +15,9 @@ from bnncli.models.registry import Layers, Quantization, register
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+KERNEL_WIRINGS = ("shared", "own")
 
 
 @register(
@@ -32,6 +35,7 @@ def dlca(
     widths: Sequence[int] = (128, 128, 128, 128, 128, 128, 64, 32, 16),
     kernels: int = 8,
     perceive_widths: str = "8,4,2",
+    kernel_wiring: str = "shared",
     wiring: str = "ring",
     parametrization: str = "iwp",
     init: str = "residual",
@@ -41,7 +45,8 @@ def dlca(
 ) -> Layers:
     """List the layers of bits - perceive - gates … gates - next state.
 
-    ``widths`` are the update network's; one gate for each channel follows them.
+    ``widths`` are the update network's; one gate for each channel follows them. The kernels have
+    one wiring among them, as in arXiv:2506.04912, or with ``kernel_wiring="own"`` one each.
     """
     refuse_quantizers("dlca", quantization)
     channels = image_shape[0]
@@ -53,6 +58,8 @@ def dlca(
         )
     if not 1 <= kernels <= 2**10:
         raise UsageError(f"kernels={kernels}: expected at least 1 and at most {2**10}")
+    if kernel_wiring not in KERNEL_WIRINGS:
+        raise unknown_name("kernel_wiring", kernel_wiring, KERNEL_WIRINGS)
     gates = {
         "parametrization": parametrization,
         "init": init,
@@ -61,7 +68,8 @@ def dlca(
         "temperature": temperature,
     }
     stack = GateStack(0, wiring, **gates)  # type: ignore[arg-type]
-    eyes = perceive(channels, _widths(perceive_widths), kernels, stack.rng, **gates)
+    shared = kernel_wiring == "shared"
+    eyes = perceive(channels, _widths(perceive_widths), kernels, stack.rng, shared=shared, **gates)
     stack.width = eyes.out_features
     update = [stack.dense(width) for width in (*widths, channels)]
     cell = nn.Sequential(OrderedDict([("perceive", eyes), *update]))

@@ -163,8 +163,10 @@ class RolloutTraining:
 
     def loss(self, rng: np.random.Generator) -> Tensor:
         """Roll a batch of boards out and give the sum of squares, per board."""
-        task = self.task
-        starts = task.starts(self.settings.train.batch_size, task.size, rng)
+        task, train = self.task, self.settings.train
+        # Boards that cannot differ have one gradient: one of them is enough.
+        n_boards = train.batch_size if task.varies or train.rounding else 1
+        starts = task.starts(n_boards, task.size, rng)
         goal = self._tensor(task.goal(starts)).float()
         states = self._tensor(starts).float()
         rule = rule_of(self.cell)
