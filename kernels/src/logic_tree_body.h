@@ -30,22 +30,84 @@ TARGET BNN_INLINE void OP(tree_gates)(const bnn_tree *tree, const float *const *
     }
 }
 
+/* A gate on rows that are in registers; a becomes its value. */
+TARGET BNN_INLINE void OP(join)(const float *c, VEC *a, const VEC *b, const size_t width) {
+    VEC c0 = OP(same)(c[0]), c1 = OP(same)(c[1]), c2 = OP(same)(c[2]), c3 = OP(same)(c[3]);
+    BNN_UNROLL for (size_t j = 0; j < width / LANES; j++)
+        a[j] = OP(fma)(b[j], OP(fma)(c3, a[j], c2), OP(fma)(c1, a[j], c0));
+}
+
+TARGET BNN_INLINE void OP(load_row)(const float *row, VEC *to, const size_t width) {
+    BNN_UNROLL for (size_t j = 0; j < width / LANES; j++) to[j] = OP(load)(row + j * LANES);
+}
+
+/* The values of node i, counted from the first one with so many levels below it. */
+TARGET BNN_INLINE void OP(node1)(const bnn_tree *tree, const float *window, size_t i, VEC *y,
+                                 const size_t width) {
+    VEC b[MOST];
+    OP(load_row)(window + tree->at[2 * i], y, width);
+    OP(load_row)(window + tree->at[2 * i + 1], b, width);
+    OP(join)(tree->coefficients[i], y, b, width);
+}
+
+TARGET BNN_INLINE void OP(node2)(const bnn_tree *tree, const float *window, size_t i, VEC *y,
+                                 const size_t width) {
+    VEC b[MOST];
+    OP(node1)(tree, window, 2 * i, y, width);
+    OP(node1)(tree, window, 2 * i + 1, b, width);
+    OP(join)(tree->coefficients[tree->leaves / 2 + i], y, b, width);
+}
+
+TARGET BNN_INLINE void OP(node3)(const bnn_tree *tree, const float *window, size_t i, VEC *y,
+                                 const size_t width) {
+    VEC b[MOST];
+    OP(node2)(tree, window, 2 * i, y, width);
+    OP(node2)(tree, window, 2 * i + 1, b, width);
+    OP(join)(tree->coefficients[tree->leaves / 4 * 3 + i], y, b, width);
+}
+
+/* The value of a tree's root; of deep trees what lies above three levels goes through memory. */
+TARGET BNN_INLINE void OP(tree_root)(const bnn_tree *tree, const float *window, VEC *y,
+                                     const size_t width) {
+    if (tree->leaves == 2) {
+        OP(node1)(tree, window, 0, y, width);
+    } else if (tree->leaves == 4) {
+        OP(node2)(tree, window, 0, y, width);
+    } else if (tree->leaves == 8) {
+        OP(node3)(tree, window, 0, y, width);
+    } else {
+        float values[BNN_TREE_LEAVES / 8 * BNN_WIDEST_TILE];
+        size_t nodes = tree->leaves / 8, g = tree->leaves - nodes;
+        for (size_t i = 0; i < nodes; i++) {
+            OP(node3)(tree, window, i, y, width);
+            OP(store_columns)(values + i * width, width, width, y);
+        }
+        for (; nodes > 1; nodes /= 2)
+            for (size_t i = 0; i < nodes / 2; i++, g++) {
+                VEC b[MOST];
+                OP(load_row)(values + 2 * i * width, y, width);
+                OP(load_row)(values + (2 * i + 1) * width, b, width);
+                OP(join)(tree->coefficients[g], y, b, width);
+                OP(store_columns)(values + i * width, width, width, y);
+            }
+        OP(load_row)(values, y, width);
+    }
+}
+
+/* The largest root of the neighbours that are pooled, and which of them it was. */
 TARGET BNN_INLINE void OP(tree_place)(const bnn_trees_job *job, bnn_columns at,
-                                      const bnn_tree *tree, size_t place, float *values,
-                                      VEC *best, VEC *won, const size_t width) {
-    const size_t pool = job->trees->pool, root = tree->gates - 1;
-    const float *leaves[BNN_TREE_LEAVES];
-    for (size_t part = 0; part < pool * pool; part++) {
-        const float *window = at.tile + bnn_window_at(job, place, part, width);
-        for (size_t i = 0; i < tree->leaves; i++) leaves[i] = window + tree->at[i];
-        OP(tree_gates)(tree, leaves, tree->gates, width, values);
-        const float *roots = values + root * width;
-        VEC here = OP(same)((float)part);
+                                      const bnn_tree *tree, size_t place, VEC *best, VEC *won,
+                                      const size_t width) {
+    const size_t parts = job->trees->pool * job->trees->pool;
+    OP(tree_root)(tree, at.tile + bnn_window_at(job, place, 0, width), best, width);
+    BNN_UNROLL for (size_t j = 0; j < width / LANES; j++) won[j] = OP(same)(0.0f);
+    for (size_t part = 1; part < parts; part++) {
+        VEC value[MOST], here = OP(same)((float)part);
+        OP(tree_root)(tree, at.tile + bnn_window_at(job, place, part, width), value, width);
         BNN_UNROLL for (size_t j = 0; j < width / LANES; j++) {
-            VEC value = OP(load)(roots + j * LANES);
-            WHERE larger = OP(above)(value, best[j]);
-            best[j] = part ? OP(choose)(larger, value, best[j]) : value;
-            won[j] = part ? OP(choose)(larger, here, won[j]) : here;
+            WHERE larger = OP(above)(value[j], best[j]);
+            best[j] = OP(choose)(larger, value[j], best[j]);
+            won[j] = OP(choose)(larger, here, won[j]);
         }
     }
 }
@@ -53,14 +115,12 @@ TARGET BNN_INLINE void OP(tree_place)(const bnn_trees_job *job, bnn_columns at,
 TARGET BNN_INLINE void OP(trees_forward)(const bnn_trees_job *job, bnn_columns at,
                                          const size_t width) {
     const size_t places = job->places_y * job->places_x, batch = job->trees->batch;
-    float values[BNN_TREE_GATES * BNN_WIDEST_TILE];
     for (size_t t = 0; t < job->trees->outputs; t++) {
         bnn_tree tree = bnn_tree_at(job, t, width);
         for (size_t place = 0; place < places; place++) {
             const size_t to = (t * places + place) * batch + at.first;
             VEC best[MOST], won[MOST];
-            BNN_UNROLL for (size_t j = 0; j < width / LANES; j++) best[j] = OP(same)(0.0f);
-            OP(tree_place)(job, at, &tree, place, values, best, won, width);
+            OP(tree_place)(job, at, &tree, place, best, won, width);
             OP(store_columns)(job->y + to, at.columns, width, best);
             for (size_t j = 0; job->won && j < at.columns; j += LANES)
                 OP(store_bytes)(job->won + to + j, won[j / LANES], bnn_min(LANES, at.columns - j));
@@ -70,13 +130,13 @@ TARGET BNN_INLINE void OP(trees_forward)(const bnn_trees_job *job, bnn_columns a
 
 /* The leaves of the winning window, which differs from column to column. */
 TARGET BNN_INLINE void OP(choose_leaves)(const bnn_tree *tree, const float *tile,
-                                         const size_t *windows, size_t parts, const VEC *won,
-                                         float *chosen, const size_t width) {
+                                         const size_t *windows, const size_t parts,
+                                         const VEC *won, float *chosen, const size_t width) {
     BNN_UNROLL for (size_t j = 0; j < width / LANES; j++)
         for (size_t i = 0; i < tree->leaves; i++) {
             const float *leaf = tile + tree->at[i] + j * LANES;
             VEC value = OP(load)(leaf + windows[0]);
-            for (size_t part = 1; part < parts; part++) {
+            BNN_UNROLL for (size_t part = 1; part < parts; part++) {
                 WHERE here = OP(equal)(won[j], OP(same)((float)part));
                 value = OP(choose)(here, OP(load)(leaf + windows[part]), value);
             }
@@ -164,7 +224,9 @@ TARGET BNN_INLINE void OP(tree_backward)(const bnn_trees_job *job, bnn_columns a
                 won[j] = OP(load_bytes)(job->winners + from + first,
                                         bnn_min(LANES, at.columns - first));
         }
-        if (parts > 1)
+        if (parts == 4) /* the usual pool: its conditions stay in registers */
+            OP(choose_leaves)(&tree, at.tile, windows, 4, won, chosen, width);
+        else if (parts > 1)
             OP(choose_leaves)(&tree, at.tile, windows, parts, won, chosen, width);
         else
             for (size_t i = 0; i < tree.leaves; i++)
