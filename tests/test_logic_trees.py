@@ -298,10 +298,15 @@ def test_the_limits_are_those_of_the_kernels():
     assert (functions.BNN_TREE_DEPTH, functions.BNN_TREE_POOL) == (MOST_LEVELS, LARGEST_POOL)
 
 
-def test_large_pools_are_computed_too():
-    """The kernels count winners in bytes; torch has no such limit."""
-    size = LARGEST_POOL + 1
-    shape = (1, size, size, 2, 1, 1, 0, size)
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (1, LARGEST_POOL + 1, LARGEST_POOL + 1, 2, 1, 1, 0, LARGEST_POOL + 1),
+        (1, 3, 3, 2, MOST_LEVELS + 1, 2, 0, 1),
+    ],
+    ids=["pool", "depth"],
+)
+def test_what_is_too_large_for_the_kernels_is_computed_in_torch(shape):
     operands = draw(0, shape, 3)
     assert_close(run_torch(operands, by_kernels), run_torch(operands, on_windows))
 

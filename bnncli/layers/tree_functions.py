@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bnncli.layers.gate_functions import gates, uses_kernels
-from bnncli.native.logic_trees import LARGEST_POOL, Trees, default_trees
+from bnncli.native.logic_trees import LARGEST_POOL, MOST_LEVELS, Trees, default_trees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,7 +94,8 @@ def trees(
     coefficients (out · gates, 4) -> (out, h' / pool, w' / pool, batch),
     h' = h + 2 padding - kernel_size + 1.
     """
-    if uses_kernels(x, *coefficients) and pool <= LARGEST_POOL:
+    fits = pool <= LARGEST_POOL and len(coefficients) <= MOST_LEVELS
+    if fits and uses_kernels(x, *coefficients):
         joined = torch.cat([c.contiguous() for c in coefficients])
         sizes, training = (kernel_size, padding, pool), torch.is_grad_enabled()
         y: Tensor = _Trees.apply(x.contiguous(), leaves, joined, sizes, training)  # type: ignore[no-untyped-call]
