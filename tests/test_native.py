@@ -17,7 +17,7 @@ from bnncli.packed.reference import NumpyBackend
 
 ROOT = Path(__file__).resolve().parent.parent
 C_SOURCES = sorted((ROOT / "kernels/src").glob("*.c"))
-FUZZERS = ("fuzz", "fuzz_logic_layers", "fuzz_logic_eval", "fuzz_circuit")
+FUZZERS = ("fuzz", "fuzz_logic_layers", "fuzz_trees", "fuzz_logic_eval", "fuzz_circuit")
 C_OPTIONS = [
     *("-std=c11", "-Wall", "-Wextra", "-Werror"),
     *(f"-I{ROOT / 'kernels' / folder}" for folder in ("include", "src")),
