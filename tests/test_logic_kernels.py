@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from bnncli.bench import harness, logic_training
 from bnncli.errors import BnnError
 from bnncli.native import available_isas
 from bnncli.native.logic_layers import Chosen, CLogic, NumpyLogic, check_wires
+from bnncli.training.arithmetic import subnormals_flushed
 
 BATCHES = (1, 3, 15, 16, 17, 31, 33, 64, 65, 127, 128, 200)
 REFERENCE = NumpyLogic()
@@ -111,6 +113,23 @@ def test_threads_change_no_bit(isa, shape):
         shared = run_all(CLogic(isa), np.random.default_rng(1), *shape, threads=threads)
         for mine, theirs in zip(shared, alone, strict=True):
             np.testing.assert_array_equal(mine, theirs)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_threads_share_how_the_caller_takes_subnormals(isa):
+    """Gradients of 1e-39 are subnormal: every thread takes them for 0, or none does."""
+    rng = np.random.default_rng(3)
+    x, a, b = floats(rng, 90, 400), wires(rng, 90, 700), wires(rng, 90, 700)
+    grad = floats(rng, 700, 400) * np.float32(1e-39)
+    assert grad.any()
+    operands = x, a, b, floats(rng, 700, 4), grad
+    for flushed in (True, False, True):
+        with subnormals_flushed() if flushed else nullcontext():
+            found = [CLogic(isa).gate_backward(*operands, threads=n) for n in (1, 2, 3)]
+        for result in found:
+            for mine, alone in zip(result, found[0], strict=True):
+                np.testing.assert_array_equal(mine.view(np.uint32), alone.view(np.uint32))
+        assert found[0][0].any() != flushed
 
 
 SHARED = (90, 700, 9, 200)

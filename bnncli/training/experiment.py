@@ -19,6 +19,7 @@ from bnncli.norms import SHIFTS
 from bnncli.optim import EVERYTHING, find_optimizer
 from bnncli.options import with_real_numbers
 from bnncli.training import images, rollouts, tables  # noqa: F401 (registers the trainers)
+from bnncli.training.arithmetic import subnormals_flushed
 from bnncli.training.building import build
 from bnncli.training.limits import check_ranges
 from bnncli.training.memory import keep_freed_memory, reset_peak
@@ -156,7 +157,8 @@ def run_training(
         log.restore()
     keep_freed_memory()
     peak_of = "run" if reset_peak() else "process"
-    finished = trainer.run()
+    with subnormals_flushed():
+        finished = trainer.run()
     log.save()
     return Outcome(finished, _finish(run, log, peak_of) if finished else {})
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from bnncli.errors import BnnError
+from bnncli.training.arithmetic import subnormals_flushed
 from bnncli.training.config import Settings
 from bnncli.training.experiment import load_run_data, resolve
 from bnncli.training.trainers import make_trainer
@@ -101,7 +102,8 @@ def fit(
     trainer.reporters = [keeper, *reporters]
     if on_start is not None:
         on_start(trainer)
-    trainer.run()
+    with subnormals_flushed():
+        trainer.run()
     if not keeper.best:
         raise BnnError("no epoch was finished, so there is no best model; give train.epochs >= 1")
     trainer.model.load_state_dict(keeper.best)

@@ -12,6 +12,26 @@ static void run_alone(bnn_pool_fn fn, void *context, size_t n_blocks) {
 #include <signal.h>
 #include <stdatomic.h>
 
+/* How a thread rounds, and whether it takes subnormal numbers for 0. Workers compute as the caller
+ * does: a result must not depend on who computed it. */
+#if defined(__GNUC__) && defined(__x86_64__)
+typedef unsigned float_mode;
+static float_mode current_mode(void) { return __builtin_ia32_stmxcsr(); }
+static void set_mode(float_mode mode) { __builtin_ia32_ldmxcsr(mode); }
+#elif defined(__GNUC__) && defined(__aarch64__)
+typedef uint64_t float_mode;
+static float_mode current_mode(void) {
+    float_mode mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    return mode;
+}
+static void set_mode(float_mode mode) { __asm__ volatile("msr fpcr, %0" ::"r"(mode)); }
+#else
+typedef int float_mode;
+static float_mode current_mode(void) { return 0; }
+static void set_mode(float_mode mode) { (void)mode; }
+#endif
+
 #define MAX_WORKERS 255
 #define SPINS 200 /* a few microseconds of looking before a thread sleeps */
 
@@ -23,6 +43,7 @@ static struct {
     bnn_pool_fn fn;
     void *context;
     size_t n_blocks;
+    float_mode mode;
     size_t seats; /* workers that may still join it */
     size_t slots; /* slots given out, the caller's included */
     atomic_size_t inside;
@@ -66,7 +87,9 @@ static void *worker(void *unused) {
         bnn_pool_fn fn = pool.fn;
         void *context = pool.context;
         size_t n_blocks = pool.n_blocks;
+        float_mode mode = pool.mode;
         pthread_mutex_unlock(&pool.lock);
+        set_mode(mode);
         take_blocks(fn, context, n_blocks, slot);
         pthread_mutex_lock(&pool.lock);
         if (atomic_fetch_sub(&pool.inside, 1) == 1) pthread_cond_signal(&pool.done);
@@ -107,6 +130,7 @@ static void offer(bnn_pool_fn fn, void *context, size_t n_blocks, size_t seats) 
     pool.fn = fn;
     pool.context = context;
     pool.n_blocks = n_blocks;
+    pool.mode = current_mode();
     pool.slots = 1;
     pool.seats = seats;
     atomic_store(&pool.next_block, 0);
