@@ -292,6 +292,16 @@ def test_pools_that_do_not_divide_are_refused():
         conv(torch.rand(1, 7, 8, 3))
 
 
+@pytest.mark.parametrize(
+    ("name", "value"), [("in_channels", 0), ("kernel_size", 0), ("padding", -1), ("pool", 0)]
+)
+def test_convolutions_that_cannot_exist_are_refused_in_one_line(name, value):
+    sizes = {"in_channels": 1, "out_channels": 2, "kernel_size": 3, name: value}
+    with pytest.raises(UsageError, match=f"{name}={value}.*expected at least") as caught:
+        LogicConv2d(**sizes, rng=np.random.default_rng(0))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.skipif(not ISAS, reason="the C kernels are not built")
 def test_the_limits_are_those_of_the_kernels():
     functions = load_library().functions

@@ -109,6 +109,11 @@ class LogicConv2d(nn.Module):
         super().__init__()
         if not 1 <= depth <= MOST_LEVELS:
             raise UsageError(f"depth={depth}: expected a tree of 1 to {MOST_LEVELS} levels")
+        if in_channels < 1 or kernel_size < 1 or padding < 0 or pool < 1:
+            raise UsageError(
+                f"in_channels={in_channels}, kernel_size={kernel_size}, padding={padding}, "
+                f"pool={pool}: expected at least 1 of each, and a padding of at least 0"
+            )
         if not 1 <= out_channels <= MAX_CHANNELS or channels_per_tree < 1:
             raise UsageError(
                 f"a convolution of {out_channels} channels whose trees read {channels_per_tree}: "
