@@ -276,6 +276,7 @@ def test_malformed_operands_are_refused_in_one_line(backend):
         lambda: backend.forward(good, threads=0),
         lambda: backend.backward(good, None, y),
         lambda: backend.backward(good, winners[:1], y),
+        lambda: backend.backward(good, winners + np.uint8(good.pool**2), y),
         lambda: backend.backward(good, winners, y[..., :1]),
         lambda: backend.backward(good, winners, y, threads=0),
     ]

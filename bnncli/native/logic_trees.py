@@ -140,6 +140,11 @@ class TreeKernels(ABC):
             if winners is None:
                 raise BnnError("tree_backward: winners is None, expected those of tree_forward")
             _check_like("tree_backward: winners", winners, np.uint8, trees.output)
+            if (most := int(winners.max())) >= trees.pool**2:
+                raise BnnError(
+                    f"tree_backward: winner {most} given, expected 0 to {trees.pool**2 - 1}: those "
+                    f"of tree_forward"
+                )
         dx = np.empty_like(trees.x) if need_x else None
         dcoefficients = np.empty_like(trees.coefficients)
         threads = _checked_threads("tree_backward", threads)

@@ -23,7 +23,8 @@ def subnormals_flushed() -> Iterator[bool]:
 
     A subnormal is smaller than 1.2e-38, has fewer bits the smaller it is, and costs many processors
     some hundred cycles an operation. As a temperature falls, gradients of gates become that small
-    by the million. Afterwards the thread computes as before.
+    by the million. Afterwards the thread computes as before. The kernels' workers compute as the
+    thread that calls them does; threads that torch has already started keep their own mode.
     """
     before = flushes_subnormals()
     able = torch.set_flush_denormal(True)
