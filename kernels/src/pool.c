@@ -11,6 +11,7 @@ static void run_alone(bnn_pool_fn fn, void *context, size_t n_blocks) {
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdint.h>
 
 /* How a thread rounds, and whether it takes subnormal numbers for 0. Workers compute as the caller
  * does: a result must not depend on who computed it. */
