@@ -194,9 +194,10 @@ def _conv_shape(images: NDArray[Any], b: BitMatrix, geometry: ConvGeometry) -> A
     )
 
 
-def _check_memory(what: str, status: int) -> None:
+def check_memory(what: str, status: int) -> None:
+    """Raise what a kernel's status says: anything but 0 is scratch memory that it did not get."""
     if status != 0:
-        raise MemoryError(f"{what}: no memory for the scratch rows of the convolution")
+        raise MemoryError(f"{what}: no memory for the kernel's scratch rows")
 
 
 class CBackend:
@@ -297,7 +298,7 @@ class CBackend:
             _layouts("xor_conv2d", b).panels,
             _pointer(out, "int32_t"),
         )
-        _check_memory("xor_conv2d", status)
+        check_memory("xor_conv2d", status)
         return out
 
     def xor_conv2d_threshold(
@@ -320,7 +321,7 @@ class CBackend:
             _pointer(thresholds, "int32_t"),
             _pointer(out, "uint64_t"),
         )
-        _check_memory(what, status)
+        check_memory(what, status)
         return out
 
     def sign_conv2d(
@@ -336,7 +337,7 @@ class CBackend:
             *_layouts("sign_conv2d", b).for_sums(self._isa),
             _pointer(out, "float"),
         )
-        _check_memory("sign_conv2d", status)
+        check_memory("sign_conv2d", status)
         return out
 
     def prepare_logic(self, network: LogicNetwork) -> LogicInterpreter:

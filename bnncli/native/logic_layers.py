@@ -22,11 +22,6 @@ __all__ = [
 ]
 
 
-def _check_memory(what: str, status: int) -> None:
-    if status != 0:
-        raise MemoryError(f"{what}: no memory for the kernel's scratch columns")
-
-
 class CLogic(LogicKernels):
     """The passes in C. ``isa`` is one of ``ISA_NAMES``; by default ``BNN_ISA``, else the fastest.
 
@@ -66,11 +61,11 @@ class CLogic(LogicKernels):
     ) -> None:
         arrays = map(self._floats, (grad, dx, dcoefficients))
         status = self._lib.bnn_gates_backward(*self._gates(gates), *arrays, threads)
-        _check_memory("gate_backward", status)
+        kernels.check_memory("gate_backward", status)
 
     def _mixed_forward(self, mixed: Mixed, y: Floats, threads: int) -> None:
         status = self._lib.bnn_mixed_forward(*self._mixed(mixed), self._floats(y), threads)
-        _check_memory("mixed_forward", status)
+        kernels.check_memory("mixed_forward", status)
 
     def _mixed_backward(
         self,
@@ -83,7 +78,7 @@ class CLogic(LogicKernels):
     ) -> None:
         arrays = map(self._floats, (grad, dx, dweights, dcoefficients))
         status = self._lib.bnn_mixed_backward(*self._mixed(mixed), *arrays, threads)
-        _check_memory("mixed_backward", status)
+        kernels.check_memory("mixed_backward", status)
 
     def _choose(self, candidates: Wires, logits: Floats, wires: Wires) -> None:
         p = self._pointer
@@ -111,7 +106,7 @@ class CLogic(LogicKernels):
             *(floats(chosen.coefficients), *chosen.candidates.shape[1:], chosen.sharpness),
             *(*map(floats, (grad, dx, dlogits, dcoefficients)), threads),
         )
-        _check_memory("chosen_backward", status)
+        kernels.check_memory("chosen_backward", status)
 
 
 @cache

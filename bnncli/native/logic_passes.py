@@ -33,9 +33,10 @@ def check_wires(what: str, wires: NDArray[Any], n_rows: int) -> None:
         raise BnnError(f"{what}: index {wrong} given, expected 0 to {n_rows - 1}")
 
 
-def _check_exact(
+def check_exact(
     what: str, array: NDArray[Any], dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> None:
+    """Refuse an array of another type or shape, or that is not contiguous."""
     if array.shape == shape and array.dtype == dtype and array.flags.c_contiguous:
         return
     order = "" if array.flags.c_contiguous else ", not contiguous"
@@ -53,7 +54,8 @@ def _size(what: str, array: NDArray[Any]) -> tuple[int, int]:
     return array.shape[0], array.shape[1]
 
 
-def _check_threads(what: str, threads: int) -> None:
+def check_threads(what: str, threads: int) -> None:
+    """Refuse to compute with no thread."""
     if threads < 1:
         raise BnnError(f"{what}: threads={threads} given, expected at least 1")
 
@@ -62,7 +64,7 @@ def _output(what: str, out: Floats | None, shape: tuple[int, int]) -> Floats:
     """Give ``out``, checked, or a new array."""
     if out is None:
         return np.empty(shape, dtype=FLOAT)
-    _check_exact(f"{what}: out", out, FLOAT, shape)
+    check_exact(f"{what}: out", out, FLOAT, shape)
     return out
 
 
@@ -78,10 +80,10 @@ class Gates(NamedTuple):
         """Refuse wrong shapes and types; give the shape of the layer's output."""
         inputs, batch = _size(f"{what}: x", self.x)
         outputs, _ = _size(f"{what}: coefficients", self.coefficients)
-        _check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
-        _check_exact(f"{what}: a", self.a, WIRE, (outputs,))
-        _check_exact(f"{what}: b", self.b, WIRE, (outputs,))
-        _check_exact(f"{what}: coefficients", self.coefficients, FLOAT, (outputs, 4))
+        check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
+        check_exact(f"{what}: a", self.a, WIRE, (outputs,))
+        check_exact(f"{what}: b", self.b, WIRE, (outputs,))
+        check_exact(f"{what}: coefficients", self.coefficients, FLOAT, (outputs, 4))
         return outputs, batch
 
 
@@ -102,10 +104,10 @@ class Mixed(NamedTuple):
         inputs, batch = _size(f"{what}: x", self.x)
         outputs, _ = _size(f"{what}: coefficients", self.coefficients)
         k = self.candidates.shape[-1] if self.candidates.ndim else 0
-        _check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
-        _check_exact(f"{what}: candidates", self.candidates, WIRE, (2, outputs, max(k, 1)))
-        _check_exact(f"{what}: weights", self.weights, FLOAT, (2, outputs, k))
-        _check_exact(f"{what}: coefficients", self.coefficients, FLOAT, (outputs, 4))
+        check_exact(f"{what}: x", self.x, FLOAT, (inputs, batch))
+        check_exact(f"{what}: candidates", self.candidates, WIRE, (2, outputs, max(k, 1)))
+        check_exact(f"{what}: weights", self.weights, FLOAT, (2, outputs, k))
+        check_exact(f"{what}: coefficients", self.coefficients, FLOAT, (outputs, 4))
         return outputs, batch
 
 
@@ -126,7 +128,7 @@ class Chosen(NamedTuple):
     def check(self, what: str) -> tuple[int, int]:
         """Refuse wrong shapes and types; give the shape of the layer's output."""
         outputs, batch = Mixed(self.x, self.candidates, self.logits, self.coefficients).check(what)
-        _check_exact(f"{what}: wires", self.wires, WIRE, (2, outputs))
+        check_exact(f"{what}: wires", self.wires, WIRE, (2, outputs))
         return outputs, batch
 
 
@@ -155,7 +157,7 @@ class LogicKernels(ABC):
         """
         gates = Gates(x, a, b, coefficients)
         out = _output("gate_forward", out, gates.check("gate_forward"))
-        _check_threads("gate_forward", threads)
+        check_threads("gate_forward", threads)
         self._gate_forward(gates, out, threads)
         return out
 
@@ -174,8 +176,8 @@ class LogicKernels(ABC):
         Shape: ``(outputs, batch) -> (inputs, batch), (outputs, 4)``.
         """
         gates = Gates(x, a, b, coefficients)
-        _check_exact("gate_backward: grad", grad, FLOAT, gates.check("gate_backward"))
-        _check_threads("gate_backward", threads)
+        check_exact("gate_backward: grad", grad, FLOAT, gates.check("gate_backward"))
+        check_threads("gate_backward", threads)
         dx = np.empty_like(x) if need_x else None
         dcoefficients = np.empty_like(coefficients)
         self._gate_backward(gates, grad, dx, dcoefficients, threads)
@@ -196,7 +198,7 @@ class LogicKernels(ABC):
         """
         mixed = Mixed(x, candidates, weights, coefficients)
         out = _output("mixed_forward", out, mixed.check("mixed_forward"))
-        _check_threads("mixed_forward", threads)
+        check_threads("mixed_forward", threads)
         self._mixed_forward(mixed, out, threads)
         return out
 
@@ -215,8 +217,8 @@ class LogicKernels(ABC):
         Shape: ``(outputs, batch) -> (inputs, batch), (2, outputs, k), (outputs, 4)``.
         """
         mixed = Mixed(x, candidates, weights, coefficients)
-        _check_exact("mixed_backward: grad", grad, FLOAT, mixed.check("mixed_backward"))
-        _check_threads("mixed_backward", threads)
+        check_exact("mixed_backward: grad", grad, FLOAT, mixed.check("mixed_backward"))
+        check_threads("mixed_backward", threads)
         dx = np.empty_like(x) if need_x else None
         dweights, dcoefficients = np.empty_like(weights), np.empty_like(coefficients)
         self._mixed_backward(mixed, grad, dx, dweights, dcoefficients, threads)
@@ -229,8 +231,8 @@ class LogicKernels(ABC):
         """
         if logits.ndim != 3 or logits.size == 0:
             raise BnnError(f"choose: logits have shape {logits.shape}, expected (2, outputs, k)")
-        _check_exact("choose: logits", logits, FLOAT, logits.shape)
-        _check_exact("choose: candidates", candidates, WIRE, logits.shape)
+        check_exact("choose: logits", logits, FLOAT, logits.shape)
+        check_exact("choose: candidates", candidates, WIRE, logits.shape)
         wires = np.empty(logits.shape[:2], dtype=WIRE)
         self._choose(candidates, logits, wires)
         return wires
@@ -247,8 +249,8 @@ class LogicKernels(ABC):
         Shape: ``(outputs, batch) -> (inputs, batch), (2, outputs, k), (outputs, 4)``.
         """
         shape = chosen.check("chosen_backward")
-        _check_exact("chosen_backward: grad", grad, FLOAT, shape)
-        _check_threads("chosen_backward", threads)
+        check_exact("chosen_backward: grad", grad, FLOAT, shape)
+        check_threads("chosen_backward", threads)
         dx = np.empty_like(chosen.x) if need_x else None
         dlogits, dcoefficients = np.empty_like(chosen.logits), np.empty_like(chosen.coefficients)
         self._chosen_backward(chosen, grad, dx, dlogits, dcoefficients, threads)

@@ -14,7 +14,7 @@ import numpy as np
 
 from bnncli.errors import BnnError
 from bnncli.native import kernels
-from bnncli.native.logic_passes import FLOAT, check_wires
+from bnncli.native.logic_passes import FLOAT, check_exact, check_threads, check_wires
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Winners = NDArray[np.uint8]
 
 MOST_LEVELS, LARGEST_POOL = 6, 15
+WINNER = np.dtype(np.uint8)
 
 
 class Trees(NamedTuple):
@@ -93,14 +94,6 @@ class Trees(NamedTuple):
         check_wires(f"{what}: leaves", leaves, x.shape[0] * self.kernel**2)
 
 
-def _check_like(what: str, array: NDArray[Any], dtype: type, shape: tuple[int, ...]) -> None:
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise BnnError(
-            f"{what} has dtype {array.dtype} and shape {array.shape}; expected contiguous "
-            f"{np.dtype(dtype)} of shape {shape}"
-        )
-
-
 class TreeKernels(ABC):
     """The passes of :class:`Trees`; an implementation is given checked operands."""
 
@@ -118,7 +111,8 @@ class TreeKernels(ABC):
         trees.check("tree_forward")
         y = np.empty(trees.output, FLOAT)
         won = np.empty(trees.output, np.uint8) if winners and trees.pool > 1 else None
-        self._forward(trees, y, won, _checked_threads("tree_forward", threads))
+        check_threads("tree_forward", threads)
+        self._forward(trees, y, won, threads)
         return y, won
 
     def backward(
@@ -135,11 +129,11 @@ class TreeKernels(ABC):
         The gradient of an output goes to its winner alone.
         """
         trees.check("tree_backward")
-        _check_like("tree_backward: grad", grad, np.float32, trees.output)
+        check_exact("tree_backward: grad", grad, FLOAT, trees.output)
         if trees.pool > 1:
             if winners is None:
                 raise BnnError("tree_backward: winners is None, expected those of tree_forward")
-            _check_like("tree_backward: winners", winners, np.uint8, trees.output)
+            check_exact("tree_backward: winners", winners, WINNER, trees.output)
             if (most := int(winners.max())) >= trees.pool**2:
                 raise BnnError(
                     f"tree_backward: winner {most} given, expected 0 to {trees.pool**2 - 1}: those "
@@ -147,7 +141,7 @@ class TreeKernels(ABC):
                 )
         dx = np.empty_like(trees.x) if need_x else None
         dcoefficients = np.empty_like(trees.coefficients)
-        threads = _checked_threads("tree_backward", threads)
+        check_threads("tree_backward", threads)
         self._backward(trees, winners if trees.pool > 1 else None, grad, dx, dcoefficients, threads)
         return dx, dcoefficients
 
@@ -164,12 +158,6 @@ class TreeKernels(ABC):
         dcoefficients: Floats,
         threads: int,
     ) -> None: ...
-
-
-def _checked_threads(what: str, threads: int) -> int:
-    if threads < 1:
-        raise BnnError(f"{what}: threads={threads} given, expected at least 1")
-    return threads
 
 
 class CTrees(TreeKernels):
@@ -202,7 +190,7 @@ class CTrees(TreeKernels):
     def _forward(self, trees: Trees, y: Floats, won: Winners | None, threads: int) -> None:
         outputs = self._floats(y), self._bytes(won)
         status = self._lib.bnn_trees_forward(*self._operands(trees), *outputs, threads)
-        _check_memory("tree_forward", status)
+        kernels.check_memory("tree_forward", status)
 
     def _backward(
         self,
@@ -217,12 +205,7 @@ class CTrees(TreeKernels):
         status = self._lib.bnn_trees_backward(
             *self._operands(trees), self._bytes(winners), *arrays, threads
         )
-        _check_memory("tree_backward", status)
-
-
-def _check_memory(what: str, status: int) -> None:
-    if status != 0:
-        raise MemoryError(f"{what}: no memory for the kernel's tiles")
+        kernels.check_memory("tree_backward", status)
 
 
 class NumpyTrees(TreeKernels):
